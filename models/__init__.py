@@ -1,0 +1,1 @@
+"""Networks, their maths and their file formats. Nothing in here knows the app above it."""

@@ -1,0 +1,1 @@
+"""What the app can do, in plain Python: one layer under both the command line and the browser."""
