@@ -1,7 +1,7 @@
 """The data that ships with the app: where it lies, and how it is read.
 
-Weights are safetensors files; beside `NAME.safetensors` lies its card `NAME.json`, which says what the file is, how it
-was made, on what data, its measured quality, its licence and its sha256.
+Weights are safetensors files; beside `NAME.safetensors` lies its card `NAME.json`, which says what the file is,
+how it was made, on what data, its measured quality, its licence and its sha256.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ def assets_dir() -> Path:
 
 
 def asset_path(relative: str) -> Path:
-    """The path of one file of the assets, such as "faces/yunet.safetensors". EveryageError if it is not there."""
+    """The path of one file of the assets, such as "faces/yunet.safetensors".
+
+    Raises EveryageError if it is not there.
+    """
     path = assets_dir() / relative
     if not path.is_file():
         raise EveryageError(f"The file {path} that ships with the app is missing; install the app again.")

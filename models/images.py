@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def to_tensor(image: Image.Image) -> torch.Tensor:
-    """A picture of any mode as a (1, 3, H, W) float32 tensor, RGB, in [-1, 1]; 0 -> -1 and 255 -> 1 exactly."""
+    """A picture of any mode as a (1, 3, H, W) float32 RGB tensor in [-1, 1]; 0 -> -1 and 255 -> 1 exactly."""
     pixels = np.array(image if image.mode == "RGB" else image.convert("RGB"))
     return torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).to(torch.float32).div_(127.5).sub_(1.0)
 

@@ -1,1 +1,1 @@
-"""Photos at the border of the app: reading untrusted files safely, writing results, the history of results."""
+"""Photos at the border of the app: reading untrusted files safely, writing results, their history."""
