@@ -60,6 +60,10 @@ class Settings(BaseSettings):
             )
 
 
+def _reason(message: str) -> str:
+    return message.replace("Input should", "it should").replace("String should", "it should")
+
+
 def load_settings(**given: Any) -> Settings:
     """Settings from the environment, with every given value that is not None taking precedence.
 
@@ -71,4 +75,4 @@ def load_settings(**given: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         value = "" if name == "password" else f" {first.get('input')!r}"
-        raise InputError(f"The setting {name}{value} can't be used: {first['msg']}.") from error
+        raise InputError(f"The setting {name}{value} can't be used: {_reason(first['msg'])}.") from error
