@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -223,6 +224,8 @@ def _quiet_environment() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code: 0, 2 (bad input), 1 (failure) or 130 (stopped by the person)."""
     _quiet_environment()
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they speak to the writers of packages; errors are told in one sentence
     try:
         code = cli(args=arguments, prog_name="everyage", standalone_mode=False)
         return code if isinstance(code, int) else 0

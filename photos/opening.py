@@ -7,6 +7,7 @@ claims to be huge costs nothing.
 from __future__ import annotations
 
 import hashlib
+import threading
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 512 * 1024 * 1024
 MIN_SIDE = 64
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF")
+FILTERS = threading.Lock()  # Python's warning filters belong to the whole process
 EXIF_IFD, DATE_ORIGINAL, DATE_DIGITIZED = 0x8769, 0x9003, 0x9004
 
 
@@ -86,7 +88,7 @@ def open_header(file: BinaryIO) -> Image.Image:
     import pillow_heif
 
     pillow_heif.register_heif_opener()
-    with warnings.catch_warnings():
+    with FILTERS, warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return Image.open(file, formats=FORMATS)
 
