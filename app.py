@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,6 +91,7 @@ def age(
     source = open_photo(photo, settings.max_pixels)
     if out.exists() and out.samefile(photo):
         raise InputError(f"--out {out} is the photo itself; choose another name.")
+    began = time.monotonic()
     with crash_log(settings.data):
         from pipelines import aging
         from pipelines.console import Progress
@@ -106,7 +108,8 @@ def age(
         if strip is not None:
             picture, recipe = aging.strip(aged), recipe | {"targets": targets}
         save_image(picture, out, recipe, source.icc)
-    _report(as_json, out, picture.size, face, found, aged, strip is not None, recipe)
+    facts = {"out": str(out), "size": list(picture.size), "face": face, "seconds": round(time.monotonic() - began, 2)}
+    _report(facts | {"recipe": recipe}, found, aged, strip is not None, as_json)
     return 0
 
 
@@ -180,36 +183,22 @@ def _run(
     return results
 
 
-def _report(
-    as_json: bool,
-    out: Path,
-    size: tuple[int, int],
-    face: int,
-    found: FoundFace,
-    aged: Sequence[Aged],
-    several: bool,
-    recipe: dict[str, Any],
-) -> None:
+def _report(facts: dict[str, Any], found: FoundFace, aged: Sequence[Aged], several: bool, as_json: bool) -> None:
     """The result for a person, or as JSON for a program; a strip has lists where one age has numbers."""
 
     def figures(values: list[float]) -> float | list[float]:
         return values if several else values[0]
 
-    after = [round(a.age, 2) for a in aged]
-    facts = {
-        "out": str(out),
-        "size": list(size),
-        "face": face,
-        "target": figures([a.target for a in aged]),
+    after = [round(each.age, 2) for each in aged]
+    facts |= {
+        "target": figures([each.target for each in aged]),
         "age_before": round(found.age, 2),
         "age_after": figures(after),
-        "identity": figures([round(a.identity, 4) for a in aged]),
-        "seconds": round(sum(a.seconds for a in aged), 2),
+        "identity": figures([round(each.identity, 4) for each in aged]),
         "warnings": list(found.warnings),
-        "recipe": recipe,
     }
     looks = ", ".join(f"{years:.0f}" for years in after)
-    print(json.dumps(facts) if as_json else f"{out}: looked about {found.age:.0f}, now about {looks}.")
+    print(json.dumps(facts) if as_json else f"{facts['out']}: looked about {found.age:.0f}, now about {looks}.")
 
 
 def _quiet_environment() -> None:
@@ -228,6 +217,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")  # they speak to the writers of packages; errors are told in one sentence
     try:
         code = cli(args=arguments, prog_name="everyage", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise Cancelled
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, Cancelled):
         return _say("Stopped.", INTERRUPTED)

@@ -7,6 +7,7 @@ claims to be huge costs nothing.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import warnings
 from dataclasses import dataclass
@@ -97,22 +98,27 @@ def _read_header(file: BinaryIO, path: Path, max_pixels: float) -> Image.Image:
     try:
         header = open_header(file)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(_too_large(path, max_pixels)) from error
+        raise InputError(_too_large(path, _stated_pixels(error), max_pixels)) from error
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a JPEG, PNG, WebP or HEIF photo, or its beginning is damaged.") from error
     except Exception as error:  # decoders of hostile files raise whatever they like
         raise InputError(f"{path} is damaged ({_brief(error)}); give another copy of the photo.") from error
     width, height = header.size
     if width * height > max_pixels:
-        raise InputError(_too_large(path, max_pixels, f" {width} x {height} pixels,"))
+        raise InputError(_too_large(path, f"{width * height:,}", max_pixels))
     if min(width, height) < MIN_SIDE:
         raise InputError(f"{path} has only {width} x {height} pixels; {MIN_SIDE} x {MIN_SIDE} is the least.")
     return header
 
 
-def _too_large(path: Path, max_pixels: float, size: str = "") -> str:
-    has = f"has{size} more" if size else "has more"
-    return f"{path} {has} than the {max_pixels / 1e6:.0f} million pixels that are read; make it smaller first."
+def _stated_pixels(error: BaseException) -> str:
+    """The number that Pillow read in the header: "Image size (169000000 pixels) exceeds limit of ..."."""
+    found = re.search(r"\((\d+) pixels\)", str(error))
+    return f"{int(found[1]):,}" if found else "too many"
+
+
+def _too_large(path: Path, pixels: str, max_pixels: float) -> str:
+    return f"{path} has {pixels} pixels; {max_pixels:,.0f} are the most that are read: make it smaller first."
 
 
 def _decode(header: Image.Image, path: Path) -> Image.Image:
