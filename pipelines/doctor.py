@@ -22,6 +22,7 @@ from pipelines.settings import Settings
 GIB = 1024**3
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 3.0, 1.0
 PACKAGES = ("torch", "torchvision", "gradio", "diffusers", "facexlib", "safetensors", "pillow_heif")
+NEED_TORCHVISION = {"torchvision", "diffusers", "facexlib"}
 DISTRIBUTIONS = {"pillow_heif": "pillow-heif"}
 
 
@@ -68,6 +69,10 @@ def _guarded(name: str, find: Callable[[], tuple[bool, str]]) -> Check:
 
 
 def _package(name: str) -> tuple[bool, str]:
+    if name in NEED_TORCHVISION:
+        from models.compat import ensure_torchvision
+
+        ensure_torchvision()
     importlib.import_module(name)
     return True, _version(DISTRIBUTIONS.get(name, name)) or "found"
 

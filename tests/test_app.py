@@ -278,6 +278,16 @@ def test_bad_input_of_the_real_command_leaves_no_traceback(tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
+def test_doctor_finds_every_package_of_this_installation(tmp_path: Path) -> None:
+    done = command("doctor", "--json", "--data", str(tmp_path), "--device", "cpu")
+    report = json.loads(done.stdout.splitlines()[-1])
+    checks = {check["name"]: check for check in report["checks"]}
+    about_this_machine = {"memory", "disk"}
+    assert all(check["ok"] for name, check in checks.items() if name not in about_this_machine), checks
+    assert {"torch", "torchvision", "gradio", "diffusers", "facexlib", "opencv", "device"} <= set(checks)
+    assert done.returncode == (0 if report["ok"] else 1)
+
+
 SLOW = """
 import sys
 sys.path.insert(0, "tests")
