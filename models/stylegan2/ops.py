@@ -1,0 +1,114 @@
+"""The arithmetic of StyleGAN2: resampling filters, modulated convolution, equalised layers.
+
+Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), section 2 and appendix B.
+Every function is plain PyTorch, so that the same lines run on a CPU and on CUDA and are differentiable twice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2)
+DEMOD_EPS = 1e-8
+
+
+def fir_kernel() -> Tensor:
+    """The (4, 4) low-pass kernel outer([1, 3, 3, 1]) / 64 that published checkpoints store as `resample_filter`."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) / 64
+
+
+def fir_smooth(x: Tensor, pad: int, gain: float) -> Tensor:
+    """Filter each channel of x (N, C, H, W) with [1, 3, 3, 1] x [1, 3, 3, 1], zero padding, total gain `gain`.
+
+    Two depthwise one-dimensional passes cost 8 multiplications a pixel where the square kernel costs 16.
+    """
+    channels = x.shape[1]
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8 * math.sqrt(gain)
+    row, column = (taps.view(1, 1, *shape).expand(channels, 1, *shape) for shape in ((1, 4), (4, 1)))
+    x = F.conv2d(x, row, padding=(0, pad), groups=channels)
+    return F.conv2d(x, column, padding=(pad, 0), groups=channels)
+
+
+def upsample2d(x: Tensor) -> Tensor:
+    """Double the size of x (N, C, H, W): zero insertion, then the FIR filter with gain 4.
+
+    The polyphase form of [1, 3, 3, 1] is bilinear interpolation; a border of zeros makes its edges equal, too.
+    """
+    x = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return x[:, :, 2:-2, 2:-2]
+
+
+def downsample2d(x: Tensor) -> Tensor:
+    """Halve the size of x (N, C, H, W): the FIR filter, then every second pixel."""
+    channels = x.shape[1]
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8
+    row, column = (taps.view(1, 1, *shape).expand(channels, 1, *shape) for shape in ((1, 4), (4, 1)))
+    x = F.conv2d(x, row, padding=(0, 1), stride=(1, 2), groups=channels)
+    return F.conv2d(x, column, padding=(1, 0), stride=(2, 1), groups=channels)
+
+
+def _normalise_for_half(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale weights and styles into the range of fp16; demodulation takes the factors out again."""
+    fan_in = weight[0].numel()
+    largest = weight.norm(float("inf"), dim=(1, 2, 3), keepdim=True)
+    return weight / (math.sqrt(fan_in) * largest), styles / styles.norm(float("inf"), dim=1, keepdim=True)
+
+
+def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, up: bool = False, demodulate: bool = True) -> Tensor:
+    """Convolve each sample with its own modulated kernel (StyleGAN2 equations 1 to 3).
+
+    x: (N, C_in, H, W); weight: (C_out, C_in, k, k); styles: (N, C_in). With `up` the result is twice as large.
+    The per-sample kernel is built only for one sample with more pixels than weights; otherwise inputs and outputs
+    are scaled around one shared convolution, which is the same sum in another order.
+    """
+    if x.dtype == torch.float16 and demodulate:
+        weight, styles = _normalise_for_half(weight, styles)
+    power = (weight.square().sum(dim=(2, 3)) @ styles.square().t()).t() if demodulate else None
+    scale = (power + DEMOD_EPS).rsqrt().to(x.dtype) if power is not None else None
+    styles = styles.to(x.dtype)
+    weight = weight.to(x.dtype)
+    fuse = x.shape[0] == 1 and x.numel() > weight.numel()
+    if fuse:
+        weight = weight * styles[0].view(1, -1, 1, 1)
+        if scale is not None:
+            weight = weight * scale[0].view(-1, 1, 1, 1)
+    else:
+        x = x * styles[:, :, None, None]
+    x = _upsampling_conv2d(x, weight) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    if scale is not None and not fuse:
+        x = x * scale[:, :, None, None]
+    return x
+
+
+def _upsampling_conv2d(x: Tensor, weight: Tensor) -> Tensor:
+    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    return fir_smooth(x, pad=1, gain=4.0)
+
+
+def lrelu_gain(x: Tensor, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU of slope 0.2 times sqrt(2), then clamped to +-`clamp` where a checkpoint asks for it."""
+    x = F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
+    return x if clamp is None else x.clamp(-clamp, clamp)
+
+
+class FullyConnected(nn.Module):
+    """Equalised linear layer: y = act(x (W lr_mul / sqrt(in))^T + b lr_mul), act = leaky ReLU x sqrt(2) or none."""
+
+    def __init__(self, inputs: int, outputs: int, activate: bool = False, lr_mul: float = 1.0, bias_init: float = 0.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_mul))
+        self.activate = activate
+        self.lr_mul = lr_mul
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, in) -> (N, out)."""
+        gain = self.lr_mul / math.sqrt(self.weight.shape[1])
+        x = F.linear(x, self.weight.to(x.dtype) * gain, self.bias.to(x.dtype) * self.lr_mul)
+        return lrelu_gain(x) if self.activate else x
