@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,8 +99,9 @@ def age(
         from pipelines.runtime import Runtime
 
         targets = _targets(to, strip, aging.parse_age)
-        chosen = {"strength": strength, "detail": detail, "seed": seed, "tune_steps": steps}
-        options = aging.AgingOptions(**{name: value for name, value in chosen.items() if value is not None})
+        options = aging.AgingOptions(strength=strength, detail=detail, seed=seed)
+        if steps is not None:
+            options = replace(options, tune_steps=steps)
         with Progress() as progress:
             pipeline = aging.AgingPipeline(Runtime(settings), settings.data)
             found = _choose_face(pipeline, source, face, progress)
