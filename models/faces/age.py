@@ -19,12 +19,13 @@ GENDER_CHIP = 32
 CLASS_YEARS = torch.tensor([0.25, *range(1, 81)], dtype=torch.float32)
 MEANS = (122.782, 117.001, 104.298)
 
-# dlib's mean face in the unit square: eye centres and the base of the nose (dlib's fifth point). Our detector gives
-# the tip of the nose and the mouth instead; NOSE_BASE is how far the base lies from the tip towards the mouth.
-TEMPLATE = torch.tensor([[0.227330, 0.221396], [0.752814, 0.221233], [0.490112, 0.627798]])
+# dlib's mean face in the unit square, at the points that our detector gives: the eyes, which it puts a little above
+# and outside the middle of dlib's eye corners, and the base of the nose, half way from tip to mouth (means over 21
+# portraits).
+TEMPLATE = torch.tensor([[0.2190, 0.2004], [0.7612, 0.2002], [0.4901, 0.6278]])
 # Each eye stands for two of dlib's points (its corners).
 TEMPLATE_WEIGHTS = torch.tensor([2.0, 2.0, 1.0])
-NOSE_BASE = 0.35
+NOSE_BASE = 0.5
 PADDING = 0.2
 
 
