@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def _all_checks(settings: Settings) -> Iterator[Check]:
     python = sys.version_info >= (3, 11)
     yield Check("python", python, platform.python_version() + ("" if python else "; 3.11 or newer is needed"))
     for name in PACKAGES:
-        yield _guarded(name, lambda name=name: _package(name))
+        yield _guarded(name, partial(_package, name))
     yield _guarded("opencv", _opencv)
     yield _guarded("device", lambda: _device(settings))
     yield _guarded("memory", _memory)
@@ -134,7 +135,7 @@ def _assets() -> Iterator[Check]:
     if not files:
         yield Check("assets", False, f"no models in {assets_dir()}; install the app again")
     for path in files:
-        yield _guarded(f"assets/{path.relative_to(assets_dir()).as_posix()}", lambda path=path: _asset(path))
+        yield _guarded(f"assets/{path.relative_to(assets_dir()).as_posix()}", partial(_asset, path))
 
 
 def _asset(path: Path) -> tuple[bool, str]:
