@@ -1,0 +1,51 @@
+"""The age panel: target age over a scale with the present age marked, the buttons, and what hides under More."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from ui import help as words
+from ui import views
+from ui.age.state import CARE_STEPS, FORMATS, Choices
+from ui.widgets import plain
+
+# The button names what it will do; done in the browser, so that it follows the slider at once.
+RUN_LABEL = "(age) => `Show at ${Math.round(age)}`"
+
+
+@dataclass(frozen=True)
+class ControlPanel:
+    """The panel's widgets. `inputs` are in the order of `Choices`' fields."""
+
+    inputs: tuple[gr.components.Component, ...]
+    scale: gr.HTML
+    run: gr.Button
+    strip: gr.Button
+
+    @property
+    def target(self) -> gr.components.Component:
+        return self.inputs[0]
+
+
+def render() -> ControlPanel:
+    """Lay the panel out where it is called."""
+    first = Choices()
+    with gr.Column(elem_id="age-panel", elem_classes="ea-card"):
+        target = gr.Slider(0, 100, first.target, step=1, label="Age to see", elem_id="target", buttons=[])
+        scale = plain(views.age_scale(None), elem_id="scale")
+        with gr.Row(elem_classes="ea-buttons"):
+            run = gr.Button(f"Show at {first.target}", variant="primary", elem_id="run", scale=2)
+            strip = gr.Button("Strip of ages", elem_id="run-strip", scale=1, min_width=130)
+        with gr.Accordion("More", open=False, elem_id="more"):
+            strength = gr.Slider(
+                0, 2, first.strength, step=0.05, label="Strength", info=words.STRENGTH, elem_id="strength"
+            )
+            detail = gr.Slider(0, 1, first.detail, step=0.05, label="Realism", info=words.REALISM, elem_id="detail")
+            care = gr.Radio(list(CARE_STEPS), value=first.care, label="Time to spend", info=words.CARE, elem_id="care")
+            ages = gr.Textbox(first.ages, label="Ages of the strip", info=words.STRIP, elem_id="ages")
+            file_format = gr.Radio(FORMATS, value=first.format, label="File", info=words.FORMAT, elem_id="format")
+            seed = gr.Number(first.seed, label="Seed", info=words.SEED, precision=0, minimum=0, elem_id="seed")
+    inputs = (target, strength, detail, care, seed, ages, file_format)
+    return ControlPanel(inputs, scale, run, strip)

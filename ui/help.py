@@ -1,0 +1,29 @@
+"""The words of the help panel and of hints."""
+
+from __future__ import annotations
+
+HELP = """
+**Photo.** Drop a photo anywhere on the page, paste one, choose a file, or use the camera. JPEG, PNG, WebP and
+HEIC up to 64 megapixels. A face that looks towards the camera, without sunglasses, works best. With several
+faces, press the number of the one you mean.
+
+**Age.** The mark under the slider is the age that the face looks now. With the slider focused, the arrow keys
+move it a year at a time. A quick preview comes first; then the model studies this one face, which takes a
+minute or two on a processor. After that, every further age of the same photo comes within seconds.
+
+**More.** *Strength* says how strongly the years show. *Realism* says how much of the photo's own detail (pores,
+lashes, hair) stays. *Time to spend* says how long the model studies the face: longer keeps the likeness better.
+
+**Keep it.** The downloaded file carries the settings that made it, and a mark that says it was made by AI. Drop
+that file back into the page, and the settings return. Finished results are kept under *Your results* until you
+remove them.
+
+**Privacy.** Photos, faces and results stay on this machine: nothing is uploaded, counted or reported. Where the
+photo was taken is left out of every result. Please age only people who would agree to it.
+"""
+STRENGTH = "1 is natural. Less is subtle, more is bold."
+REALISM = "How much of the photo's own detail stays: pores, lashes, hair."
+CARE = "Longer keeps the likeness better. The first age of a photo takes this long, further ages only seconds."
+STRIP = "The ages of the strip, with commas between."
+FORMAT = "PNG keeps every pixel. JPEG and WebP are smaller. All carry their settings."
+SEED = "The same number gives the same result."

@@ -1,0 +1,107 @@
+"""What every page needs, made once for the whole server: the pipeline, the history, and who is running what."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from photos.history import History
+from photos.originals import Originals
+from pipelines.events import CancelToken
+
+if TYPE_CHECKING:
+    from pipelines.aging import AgingPipeline
+    from pipelines.runtime import Runtime
+    from pipelines.settings import Settings
+
+
+@dataclass(eq=False)
+class Run:
+    """One piece of work that a tab asked for. `replaced`: the tab moved on, so nothing of it may be shown."""
+
+    cancel: CancelToken = field(default_factory=CancelToken)
+    replaced: bool = False
+
+
+class Runs:
+    """The running work of each tab, by Gradio's session hash: a tab has at most one."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+
+    def start(self, tab: str) -> Run:
+        """A new run for this tab; one that was still going is stopped and stays silent."""
+        self.drop(tab)
+        with self._lock:
+            return self._runs.setdefault(tab, Run())
+
+    def get(self, tab: str) -> Run | None:
+        """The tab's run, or None."""
+        with self._lock:
+            return self._runs.get(tab)
+
+    def cancel(self, tab: str) -> bool:
+        """Stop the tab's run, which then reports that it stopped. False if there was none."""
+        run = self.get(tab)
+        if run is not None:
+            run.cancel.cancel()
+        return run is not None
+
+    def drop(self, tab: str) -> None:
+        """Stop the tab's run for good: its photo was replaced, or the tab was closed."""
+        with self._lock:
+            run = self._runs.pop(tab, None)
+        if run is not None:
+            run.replaced = True
+            run.cancel.cancel()
+
+    def finish(self, tab: str, run: Run) -> None:
+        """Forget a run that ended by itself, unless a newer one took its place."""
+        with self._lock:
+            if self._runs.get(tab) is run:
+                del self._runs[tab]
+
+
+class Services:
+    """Shared by all tabs, so without state of theirs. `served` is the folder of files that browsers may read."""
+
+    def __init__(self, settings: Settings, pipeline: AgingPipeline | None = None) -> None:
+        self.settings = settings
+        self.served: Path = settings.data / "served" / str(settings.port)
+        self.runs = Runs()
+        self.history = History(settings.data)
+        self.originals = Originals(settings.data)
+        self._pipeline = pipeline
+        self._runtime: Runtime | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pipeline(self) -> AgingPipeline:
+        """The aging pipeline; the first call loads PyTorch, which takes some seconds."""
+        with self._lock:
+            if self._pipeline is None:
+                from pipelines.aging import AgingPipeline
+
+                self._pipeline = AgingPipeline(self._get_runtime(), self.settings.data)
+            return self._pipeline
+
+    def _get_runtime(self) -> Runtime:
+        from pipelines.runtime import Runtime
+
+        self._runtime = self._runtime or Runtime(self.settings)
+        return self._runtime
+
+    def report(self, error: Exception) -> None:
+        """Write a defect's trace to the log; the page gets a sentence only."""
+        logging.getLogger("everyage").error("A page failed.", exc_info=error)
+
+    def device(self) -> str:
+        """The device that does the work, in a person's words. Raises DeviceError if the one asked for is missing."""
+        with self._lock:
+            runtime = getattr(self._pipeline, "runtime", None) or (None if self._pipeline else self._get_runtime())
+        kind = runtime.device.type if runtime else "cpu"
+        return {"cpu": "Processor (CPU)", "mps": "Apple GPU"}.get(kind) or f"GPU ({runtime.device})"

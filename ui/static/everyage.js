@@ -1,0 +1,67 @@
+// What the page does by itself, without asking the server: paste and drop anywhere, the compare slider, light and dark.
+(() => {
+  "use strict";
+  const THEME = "everyage-theme";
+  const within = (event, selector) => event.target instanceof Element && event.target.closest(selector);
+
+  // One file input takes every photo; pasted files and files dropped beside it are handed to it.
+  function hand(files) {
+    const input = document.querySelector("#photo input[type=file]");
+    const photo = [...(files || [])].find((file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name));
+    if (!input || !photo) return false;
+    const list = new DataTransfer();
+    list.items.add(photo);
+    input.files = list.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+    return true;
+  }
+  const dragging = (on) => document.body.classList.toggle("ea-dragging", on);
+  document.addEventListener("paste", (event) => {
+    if (hand(event.clipboardData && event.clipboardData.files)) event.preventDefault();
+  });
+  document.addEventListener("dragover", (event) => { event.preventDefault(); dragging(true); });
+  document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dragging(false); });
+  document.addEventListener("drop", (event) => {
+    dragging(false);
+    if (within(event, "#photo")) return;  // the component takes it itself
+    event.preventDefault();
+    hand(event.dataTransfer && event.dataTransfer.files);
+  }, true);
+
+  // The divider lives on the outer element, which the server never redraws, so a new result keeps its place.
+  document.addEventListener("input", (event) => {
+    const range = within(event, ".ea-compare input[type=range]");
+    if (range) range.closest("#compare").style.setProperty("--at", `${range.value}%`);
+  });
+
+  const paint = (dark) => document.body.classList.toggle("dark", dark);
+  document.addEventListener("click", (event) => {
+    if (within(event, ".ea-theme")) {
+      const dark = !document.body.classList.contains("dark");
+      paint(dark);
+      try { localStorage.setItem(THEME, dark ? "dark" : "light"); } catch { /* private mode: not remembered */ }
+    }
+    if (within(event, ".ea-skip")) {
+      event.preventDefault();
+      const first = document.querySelector("#photo button");
+      if (first) first.focus();
+    }
+    if (within(event, ".ea-helplink")) {
+      event.preventDefault();
+      const help = document.querySelector("#help");
+      const toggle = help && help.querySelector("button.label-wrap");
+      if (!toggle) return;
+      if (!toggle.classList.contains("open")) toggle.click();
+      help.scrollIntoView({ behavior: "smooth" });
+      toggle.focus({ preventScroll: true });
+    }
+  });
+
+  // Gradio chooses light or dark after the page has loaded; a choice made here comes last.
+  window.addEventListener("load", () => {
+    document.documentElement.lang = "en";
+    let chosen = null;
+    try { chosen = localStorage.getItem(THEME); } catch { /* private mode */ }
+    if (chosen) setTimeout(() => paint(chosen === "dark"), 50);
+  });
+})();
