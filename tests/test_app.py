@@ -179,6 +179,15 @@ def test_a_photo_without_a_face(folder: Path, capsys: pytest.CaptureFixture[str]
     assert "No face was found" in refused(capsys, "age", "plain.png", "--to", "70", "--out", "o.png")
 
 
+def test_the_real_detector_finds_nobody_in_a_cup(
+    tmp_path: Path, no_face: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVERYAGE_DATA", str(tmp_path.parent / "data of nobody"))
+    sentence = refused(capsys, "age", str(no_face), "--to", "70", "--out", "o.png", "--device", "cpu")
+    assert "No face was found" in sentence
+
+
 def test_an_unforeseen_failure(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
