@@ -26,8 +26,8 @@ class Originals:
         self.folder = make_folder(Path(data) / "originals")
 
     def keep(self, photo: Photo) -> None:
-        """Keep the photo's file; nothing happens if it is kept already. Raises EveryageError if the disk refuses."""
-        if self.find(photo.sha256) is not None:
+        """Keep the photo's file, unless it is kept already or gone. Raises EveryageError if the disk refuses."""
+        if self.find(photo.sha256) is not None or not Path(photo.path).is_file():
             return
 
         def write(file: BinaryIO) -> None:

@@ -102,6 +102,5 @@ class Services:
     def device(self) -> str:
         """The device that does the work, in a person's words. Raises DeviceError if the one asked for is missing."""
         with self._lock:
-            runtime = getattr(self._pipeline, "runtime", None) or (None if self._pipeline else self._get_runtime())
-        kind = runtime.device.type if runtime else "cpu"
-        return {"cpu": "Processor (CPU)", "mps": "Apple GPU"}.get(kind) or f"GPU ({runtime.device})"
+            device = (self._pipeline.runtime if self._pipeline else self._get_runtime()).device
+        return {"cpu": "Processor (CPU)", "mps": "Apple GPU"}.get(device.type) or f"GPU ({device})"

@@ -195,19 +195,16 @@ def _bind_history(app: gr.Blocks, page: Page) -> None:
 
 
 def _bind_memory(app: gr.Blocks, page: Page) -> None:
-    def remember(*given: Any) -> dict[str, Any]:
-        return dict(zip(Choices.__dataclass_fields__, given, strict=True))
-
     def recall(stored: Any) -> Updates:
         return page.set_controls(Choices().updated(stored if isinstance(stored, dict) else {}))
 
     app.load(recall, page.remembered, list(page.controls.inputs), **HIDDEN)
     gr.on(
         [widget.change for widget in page.controls.inputs],
-        remember,
+        None,
         list(page.controls.inputs),
         page.remembered,
-        trigger_mode="always_last",
+        js=f"(...given) => Object.fromEntries({list(Choices.__dataclass_fields__)}.map((name, i) => [name, given[i]]))",
         **AT_ONCE,
     )
     page.controls.target.change(None, page.controls.target, page.controls.run, js=controls.RUN_LABEL, **AT_ONCE)

@@ -55,7 +55,7 @@ def show(panel: ResultPanel, state: PhotoState, shelf: Shelf) -> dict[gr.compone
         panel.compare: picture(state, shelf),
         panel.strip: row(state, shelf),
         panel.figures: measured(shelf),
-        panel.download: _file("Download", path),
+        panel.download: _file(f"Download at {views.years(made.target)}" if made else "Download", path),
         panel.download_strip: _file("Download strip", None if shelf.alone else shelf.strip_path),
     }
 

@@ -140,8 +140,8 @@ def _keep(services: Services, state: PhotoState, aged: Aged, choices: Choices, i
     if not in_history:
         save_image(aged.image, out, recipe, state.photo.icc)
         return out
-    services.originals.keep(state.photo)
     entry = services.history.add(recipe, aged.image, aged.crop, state.photo.icc)
+    services.originals.keep(state.photo)  # after the entry, without which it would count as unwanted
     if out.suffix == ".png":
         shutil.copyfile(entry.image, out)
     else:
@@ -157,8 +157,8 @@ def _keep_strip(services: Services, state: PhotoState, aged: Sequence[Aged], cho
     out = _file_name(services, f"{state.name} through the years", choices)
     picture = strip(aged)
     save_image(picture, out, recipe)
-    services.originals.keep(state.photo)
     services.history.add(recipe, picture, collage([a.crop for a in aged]))
+    services.originals.keep(state.photo)
     return out
 
 

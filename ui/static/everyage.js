@@ -34,12 +34,17 @@
     if (range) range.closest("#compare").style.setProperty("--at", `${range.value}%`);
   });
 
-  const paint = (dark) => document.body.classList.toggle("dark", dark);
+  let chosen = null;  // "light", "dark", or null: as the system says
+  try { chosen = localStorage.getItem(THEME); } catch { /* private mode: not remembered */ }
+  const isDark = () => document.body.classList.contains("dark");
+  function paint() {
+    if (chosen && isDark() !== (chosen === "dark")) document.body.classList.toggle("dark");
+  }
   document.addEventListener("click", (event) => {
     if (within(event, ".ea-theme")) {
-      const dark = !document.body.classList.contains("dark");
-      paint(dark);
-      try { localStorage.setItem(THEME, dark ? "dark" : "light"); } catch { /* private mode: not remembered */ }
+      chosen = isDark() ? "light" : "dark";
+      paint();
+      try { localStorage.setItem(THEME, chosen); } catch { /* private mode */ }
     }
     if (within(event, ".ea-skip")) {
       event.preventDefault();
@@ -57,11 +62,11 @@
     }
   });
 
-  // Gradio chooses light or dark after the page has loaded; a choice made here comes last.
-  window.addEventListener("load", () => {
-    document.documentElement.lang = "en";
-    let chosen = null;
-    try { chosen = localStorage.getItem(THEME); } catch { /* private mode */ }
-    if (chosen) setTimeout(() => paint(chosen === "dark"), 50);
-  });
+  // Gradio sets light or dark while it starts, at a time of its own; a choice made here is put back.
+  function start() {
+    paint();
+    new MutationObserver(paint).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  }
+  if (document.body) start();
+  else document.addEventListener("DOMContentLoaded", start);
 })();
