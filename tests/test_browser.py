@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from fake_aging import FakePipeline
@@ -181,7 +183,7 @@ def test_a_strip_of_ages(page: Page, app: App, astronaut: Path, tmp_path: Path, 
     page.get_by_label("Ages of the strip").fill("5, 20, 35, 50, 65, 80")
     page.click("#run-strip")
     expect(page.locator("#strip button")).to_have_count(6)
-    expect(page.locator("#status")).to_contain_text("Done")
+    expect(page.locator("#status")).to_contain_text("Done: age")
     page.wait_for_timeout(500)  # Gradio says the last step once more when a generator ends
     page.get_by_label("Show astronaut at 20").press("Enter")
     expect(page.locator(".ea-whole .ea-tag-right")).to_have_text("At 20")
@@ -197,7 +199,7 @@ def test_stop_ends_the_work_and_keeps_the_earlier_result(page: Page, app: App, a
     give(page, astronaut)
     expect(page.locator("#present-age")).to_be_visible()
     page.click("#run")
-    expect(page.locator("#status")).to_contain_text("Done")
+    expect(page.locator("#status")).to_contain_text("Done: age")
     first = page.locator(".ea-whole .ea-tag-right").inner_text()
     app.pipeline.pause, app.pipeline.ended = 1.0, []
     try:
@@ -270,7 +272,7 @@ def test_history_opens_again_and_removes(page: Page, app: App, astronaut: Path, 
     give(page, astronaut)
     expect(page.locator("#present-age")).to_be_visible()
     page.click("#run")
-    expect(page.locator("#status")).to_contain_text("Done")
+    expect(page.locator("#status")).to_contain_text("Done: age")
     page.reload()
     cards = page.locator("#history [data-act=open]")
     expect(cards.first).to_be_visible()
@@ -297,10 +299,31 @@ def test_other_screens(
     give(page, astronaut)
     expect(page.locator("#present-age")).to_be_visible()
     page.click("#run")
-    expect(page.locator("#status")).to_contain_text("Done")
+    expect(page.locator("#status")).to_contain_text("Done: age")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.screenshot(path=shots / f"7-{width}-{scheme}.png", full_page=True)
     context.close()
+
+
+def status_of(url: str, host: str = "", origin: str = "", body: bytes | None = None) -> int:
+    headers = {name: value for name, value in (("Host", host), ("Origin", origin)) if value}
+    try:
+        with urlopen(Request(url, data=body, headers=headers)) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+def test_only_this_machine_is_served_and_only_what_it_may_see(app: App, astronaut: Path) -> None:
+    assert status_of(app.url) == 200 and status_of(app.url, host="evil.example") == 403
+    queue = f"{app.url}/gradio_api/queue/join"
+    assert status_of(queue, origin="http://evil.example", body=b"{}") == 403
+    assert status_of(queue, origin=app.url, body=b"{}") == 422
+    secret = app.settings.data / "history" / "secret.png"
+    shutil.copyfile(astronaut, secret)
+    for path in (secret, astronaut, Path(__file__), app.settings.data / "served" / ".." / "history" / "secret.png"):
+        assert status_of(f"{app.url}/gradio_api/file={path}") == 403
+    secret.unlink()
 
 
 def test_reading_order_and_landmarks(page: Page) -> None:

@@ -41,7 +41,7 @@ def render() -> PhotoPanel:
             height=190,
             buttons=[],
             webcam_options=gr.WebcamOptions(mirror=False),
-            placeholder="# Drop a photo here\nor a result, to get its settings back",
+            placeholder="# Drop a photo here\nor a result of yours",
         )
         note = plain(views.note(""), elem_id="photo-note")
     return PhotoPanel(view, source, note)
