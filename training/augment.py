@@ -61,16 +61,20 @@ def warp(images: Tensor, grid: Tensor) -> Tensor:
 class ColourCurve:
     """One random camera for each sample: exposure, gains, gamma, contrast, saturation, hue, a gradient of light."""
 
-    def __init__(self, count: int, generator: torch.Generator):
-        def one(low: float, high: float) -> Tensor:
-            return _uniform((count, 1, 1, 1), low, high, generator)
+    def __init__(self, count: int, strength: float, generator: torch.Generator):
+        """strength 1 is the full range of cameras, 0 none but a slightly longer exposure."""
 
-        self.gains = _uniform((count, 3, 1, 1), 0.88, 1.12, generator) * one(0.85, 1.35)
-        self.gamma = torch.exp(one(-0.5, 0.25))
-        self.contrast = one(0.8, 1.25)
-        self.saturation = one(0.45, 1.35) * (torch.rand((count, 1, 1, 1), generator=generator) > 0.06)
+        def one(low: float, high: float) -> Tensor:
+            return _uniform((count, 1, 1, 1), low * strength, high * strength, generator)
+
+        tint = torch.exp(_uniform((count, 3, 1, 1), -0.12 * strength, 0.12 * strength, generator))
+        self.gains = tint * torch.exp(one(-0.15, 0.3))
+        # The renders are darker than most photos.
+        self.gamma = torch.exp(one(-0.4, 0.3) - 0.1)
+        self.contrast = torch.exp(one(-0.22, 0.22))
+        self.saturation = torch.exp(one(-0.8, 0.3))
         self.hue = one(-0.12, 0.12)
-        self.light = torch.exp(torch.randn((count, 1, 3, 3), generator=generator) * 0.16)
+        self.light = torch.exp(torch.randn((count, 1, 3, 3), generator=generator) * 0.16 * strength)
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, R, R) in [-1, 1] -> the same range."""
@@ -103,12 +107,12 @@ def degrade(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def augment_pair(
-    source: Tensor, target: Tensor, landmarks: Tensor, generator: torch.Generator
+    source: Tensor, target: Tensor, landmarks: Tensor, strength: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same new shape and camera for both, the source degraded afterwards; and the new landmarks (N, 5, 2)."""
     size = source.shape[-1]
-    placement = random_placement(len(source), 1.0, generator)
-    grid = warp_grid(placement, size, 1.0, generator)
-    camera = ColourCurve(len(source), generator)
+    placement = random_placement(len(source), strength, generator)
+    grid = warp_grid(placement, size, strength, generator)
+    camera = ColourCurve(len(source), strength, generator)
     source, target = camera(warp(source, grid)), camera(warp(target, grid))
     return degrade(source, generator), target, place_landmarks(landmarks, placement, size)

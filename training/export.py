@@ -1,6 +1,6 @@
 """Turn a finished run into the embedded files: fp16 safetensors, JSON card, contact sheet.
 
-    python -m training.export --run RUN --out assets/heads --data SET/same_view
+python -m training.export --run RUN --out assets/heads --data SET/same_view
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from torch import nn
 
 from models.aging import AgeEncoder, save_encoder
 from models.stylegan2 import Generator, save_generator
 
-from .prior import Models, PriorConfig, build_models
+from .config import PriorConfig
+from .networks import Models, build_models
 
 
 def load_run(run: Path) -> tuple[Models, dict[str, Any]]:
@@ -32,10 +32,9 @@ def load_run(run: Path) -> tuple[Models, dict[str, Any]]:
 @torch.no_grad()
 def move_mean_to_generator(encoder: AgeEncoder, generator: Generator) -> None:
     """Take `mapping.w_avg` out of the encoder's biases, so that w+ = encoder(x) + w_avg as published models have it."""
-    for head in encoder.styles:
-        linear = head.linear
-        assert isinstance(linear, nn.Module)
-        linear.bias.sub_(generator.mapping.w_avg)
+    for name, bias in encoder.named_parameters():
+        if name.endswith("linear.bias"):
+            bias.sub_(generator.mapping.w_avg)
 
 
 def card(path: Path, title: str, state: dict[str, Any], quality: dict[str, Any]) -> dict[str, Any]:

@@ -12,12 +12,11 @@ The run folder holds `checkpoint.pt` (go on by giving the same command), `sheet_
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,90 +25,16 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-from models.aging import AgeEncoder, with_age
+from models.aging import with_age
 from models.faces.align import canonical_landmarks
-from models.faces.age import age_chip, load_age_net
-from models.faces.identity import identity_chip, load_identity_net
-from models.perceptual import load_perceptual
-from models.stylegan2 import Discriminator, Generator, pool_to
+from models.stylegan2 import pool_to
 
 from .augment import augment_pair
-from .rendered import Batch, RenderedHeads
+from .config import PriorConfig
+from .networks import build_models, place, update_average
+from .objective import Objective
+from .rendered import Batch, RenderedHeads, read_picture
 from .sheets import SHEET_AGES, aging_rows, save_sheet
-
-
-@dataclass(frozen=True)
-class PriorConfig:
-    """Sizes, weights and schedule; the defaults made the embedded models."""
-
-    resolution: int = 128
-    channel_base: int = 4096
-    channel_max: int = 256
-    encoder_widths: tuple[int, ...] = (24, 48, 96, 128)
-    encoder_blocks: tuple[int, ...] = (2, 2, 4, 2)
-    batch: int = 8
-    steps: int = 4000
-    warmup: int = 100
-    lr_generator: float = 6e-3
-    lr_encoder: float = 1e-3
-    lr_discriminator: float = 2e-3
-    same_share: float = 0.25
-    mean_w_share: float = 0.12
-    pixel: float = 2.0
-    perceptual: float = 1.0
-    identity: float = 0.3
-    age: float = 3.0
-    age_pull: float = 0.5
-    w_norm: float = 1e-4
-    adversarial: float = 0.05
-    adversarial_from: float = 0.75
-    r1: float = 2.0
-    r1_every: int = 16
-    full_size_from: float = 0.25
-    ema: float = 0.998
-    seed: int = 0
-    low_precision: bool = True
-
-
-@dataclass
-class Models:
-    """What is trained, and the running averages that are exported."""
-
-    generator: Generator
-    encoder: AgeEncoder
-    discriminator: Discriminator
-    generator_ema: Generator = field(init=False)
-    encoder_ema: AgeEncoder = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.generator_ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.encoder_ema = copy.deepcopy(self.encoder).eval().requires_grad_(False)
-
-    def all(self) -> dict[str, nn.Module]:
-        return {name: module for name, module in vars(self).items() if isinstance(module, nn.Module)}
-
-
-def build_models(config: PriorConfig) -> Models:
-    """Fresh networks of the configured sizes."""
-    torch.manual_seed(config.seed)
-    generator = Generator(512, 512, config.resolution, config.channel_base, config.channel_max)
-    widths = config.encoder_widths
-    encoder = AgeEncoder(
-        4, config.resolution, generator.num_ws, 512, widths, config.encoder_blocks, pyramid=widths[-1]
-    )
-    for conv in (module for head in encoder.styles for module in head.convs if isinstance(module, nn.Conv2d)):
-        # The default initialisation fades through six layers: the first codes would hardly modulate anything.
-        nn.init.kaiming_normal_(conv.weight, a=0.01)
-    return Models(generator, encoder, Discriminator(config.resolution, config.channel_base, config.channel_max))
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, current: nn.Module, beta: float) -> None:
-    """Move the running average of the parameters; buffers are copied."""
-    for mean, value in zip(average.parameters(), current.parameters(), strict=True):
-        mean.lerp_(value, 1 - beta)
-    for mean, value in zip(average.buffers(), current.buffers(), strict=True):
-        mean.copy_(value)
 
 
 class PriorTrainer:
@@ -119,20 +44,26 @@ class PriorTrainer:
         self.config, self.data, self.device = config, data, torch.device(device)
         self.models = build_models(config)
         for module in self.models.all().values():
-            module.to(self.device, memory_format=torch.channels_last)
-        self.perceptual = load_perceptual(self.device).to(memory_format=torch.channels_last)
-        self.identity = load_identity_net(self.device).to(memory_format=torch.channels_last)
-        self.age_net = load_age_net(self.device).to(memory_format=torch.channels_last)
-        points = torch.as_tensor(canonical_landmarks(config.resolution), dtype=torch.float32)
-        self.landmarks = points
+            place(module, self.device)
+        self.random = torch.Generator().manual_seed(config.seed + 1)
+        self.objective = Objective(config, self.device, self.random)
+        self.landmarks = torch.as_tensor(canonical_landmarks(config.resolution), dtype=torch.float32)
         models = self.models
         # The mapping network is fitted afterwards, from the codes that the encoder has learnt by then.
+        named = list(models.generator.synthesis.named_parameters())
+        # Equalised weights have unit variance, however many there are: they can take longer steps than the rest.
+        weights = [value for name, value in named if name.endswith("weight") and "torgb" not in name]
+        others = [value for name, value in named if not (name.endswith("weight") and "torgb" not in name)]
         self.optimizers = {
-            "generator": torch.optim.Adam(models.generator.synthesis.parameters(), config.lr_generator, (0.9, 0.99)),
-            "encoder": torch.optim.Adam(models.encoder.parameters(), config.lr_encoder, (0.9, 0.99)),
+            "generator": torch.optim.Adam(
+                [{"params": weights, "peak": config.lr_weights}, {"params": others, "peak": config.lr_others}],
+                betas=(0.9, 0.99),
+            ),
+            "encoder": torch.optim.Adam(
+                [{"params": list(models.encoder.parameters()), "peak": config.lr_encoder}], betas=(0.9, 0.99)
+            ),
             "discriminator": torch.optim.Adam(models.discriminator.parameters(), config.lr_discriminator, (0.0, 0.99)),
         }
-        self.random = torch.Generator().manual_seed(config.seed + 1)
         self.step = 0
 
     def state(self) -> dict[str, Any]:
@@ -161,80 +92,39 @@ class PriorTrainer:
         config = self.config
         rise = min(1.0, (self.step + 1) / config.warmup)
         fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(1.0, self.progress)))
-        rates = {"generator": config.lr_generator, "encoder": config.lr_encoder}
-        for name, rate in rates.items():
+        for name in ("generator", "encoder"):
             for group in self.optimizers[name].param_groups:
-                group["lr"] = rate * rise * fall
+                group["lr"] = group["peak"] * rise * fall
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.low_precision)
+    @property
+    def size(self) -> int:
+        return self.config.size_at(self.progress)
 
     def batch(self) -> Batch:
         """Augmented pairs and landmarks on the device."""
         raw = self.data.pairs(self.config.batch, self.config.same_share, self.random, self.landmarks)
-        source, target, points = augment_pair(raw.source, raw.target, self.landmarks, self.random)
-        layout = {"device": self.device, "memory_format": torch.channels_last}
+        # First the faces as they are, then more and more of what cameras and people do to them.
+        low, high = self.config.augment
+        strength = low + (high - low) * min(1.0, self.progress / 0.6)
+        source, target, points = augment_pair(raw.source, raw.target, self.landmarks, strength, self.random)
+        source, target = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in (source, target))
         ages = raw.source_age.to(self.device), raw.target_age.to(self.device)
-        return Batch(source.to(**layout), target.to(**layout), *ages, points.to(self.device))
+        return Batch(source, target, *ages, points.to(self.device))
 
     def encode(self, source: Tensor, ages: Tensor) -> Tensor:
         """w+ with the mean over layers put in for some samples."""
-        with self._autocast():
-            codes = self.models.encoder(with_age(source, ages))
+        small = pool_to(source, self.config.encoder_resolution)
+        with self.objective.autocast():
+            codes = self.models.encoder(with_age(small, ages))
         codes = codes.float()
         flatten = torch.rand(len(codes), 1, 1, generator=self.random) < self.config.mean_w_share
         return torch.where(flatten.to(self.device), codes.mean(dim=1, keepdim=True), codes)
 
     def decode(self, codes: Tensor) -> Tensor:
         dtype = torch.bfloat16 if self.config.low_precision else None
-        images: Tensor = self.models.generator.synthesis(codes, noise_mode="random", dtype=dtype)
+        # Without noise: a perceptual distance alone would be lowered by speckle where detail can't be foretold.
+        images: Tensor = self.models.generator.synthesis(codes, "none", dtype, self.size)
         return images
-
-    def losses(self, images: Tensor, batch: Batch, codes: Tensor) -> dict[str, Tensor]:
-        """Each term already times its weight."""
-        config, target = self.config, batch.target
-        terms = {"pixel": config.pixel * F.l1_loss(images, target), "w_norm": config.w_norm * codes.square().mean()}
-        small, wanted = self._perceptual_views(images, target)
-        with self._autocast():
-            with torch.no_grad():
-                features = self.perceptual.features(wanted)
-            distance = self.perceptual.distance(self.perceptual.features(small), features)
-        terms["perceptual"] = config.perceptual * distance.float().mean()
-        if self.progress >= config.full_size_from:
-            some = max(len(images) // 3, 1)
-            points = batch.landmarks[:some]
-            terms["identity"] = config.identity * (1 - self._likeness(images[:some], target[:some], points)).mean()
-            terms["age"] = config.age * self._age_error(images, batch)
-        return terms
-
-    def _perceptual_views(self, images: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Half-size pictures in the first part of training, then windows of three quarters of the side."""
-        size = self.config.resolution
-        if self.progress < self.config.full_size_from:
-            return pool_to(images, size // 2), pool_to(target, size // 2)
-        window = size * 3 // 4
-        top, left = torch.randint(size - window + 1, (2,), generator=self.random).tolist()
-        views = [x[:, :, top : top + window, left : left + window] for x in (images, target)]
-        return views[0], views[1]
-
-    def _likeness(self, images: Tensor, target: Tensor, points: Tensor) -> Tensor:
-        with self._autocast():
-            with torch.no_grad():
-                wanted = self.identity(identity_chip(target, points))
-            got = self.identity(identity_chip(images, points))
-        return (got.float() * wanted.float()).sum(dim=1)
-
-    def _age_error(self, images: Tensor, batch: Batch) -> Tensor:
-        """Mean squared error, in centuries, to a goal between what the age net reads in the render and the truth.
-
-        Renders show less age than real faces do; the pull towards the truth makes up for part of it.
-        """
-        with self._autocast():
-            with torch.no_grad():
-                read = self.age_net(age_chip(batch.target, batch.landmarks)).float()
-            years = self.age_net(age_chip(images, batch.landmarks)).float()
-        goal = read.lerp(batch.target_age, self.config.age_pull)
-        return ((years - goal) / 100).square().mean()
 
     def train_step(self) -> dict[str, float]:
         """One update of generator and encoder (and of the discriminator in the last part of training)."""
@@ -243,7 +133,7 @@ class PriorTrainer:
         batch = self.batch()
         codes = self.encode(batch.source, batch.target_age)
         images = self.decode(codes)
-        terms = self.losses(images, batch, codes)
+        terms = self.objective(images, batch, codes, read=self.progress >= self.config.read_from)
         adversarial = self.progress >= self.config.adversarial_from and self.config.adversarial > 0
         if adversarial:
             self.models.discriminator.requires_grad_(False)
@@ -262,7 +152,7 @@ class PriorTrainer:
         return figures
 
     def _judge(self, images: Tensor) -> Tensor:
-        with self._autocast():
+        with self.objective.autocast():
             score = self.models.discriminator(images)
         return score.float()
 
@@ -313,7 +203,8 @@ def preview(trainer: PriorTrainer, heads: RenderedHeads, photos: Tensor | None, 
         crops, present = torch.cat([crops, photos]), torch.cat([present, torch.full((len(photos),), 40.0)])
     models = trainer.models
     ages = torch.tensor(SHEET_AGES, device=trainer.device)
-    rows = aging_rows(models.encoder_ema, models.generator_ema, crops.to(trainer.device), present.to(trainer.device), ages)
+    crops, present = crops.to(trainer.device), present.to(trainer.device)
+    rows = aging_rows(models.encoder_ema, models.generator_ema, crops, present, ages, trainer.size)
     save_sheet(rows, path)
 
 
@@ -336,25 +227,34 @@ def main(
     shown = RenderedHeads(data, config.resolution, first_seed=held_out)
     crops = None
     if photos is not None:
-        from .rendered import _read
-
-        files = sorted(photos.glob("*.png"))
-        crops = torch.stack([_read(file, config.resolution) for file in files]).permute(0, 3, 1, 2) / 127.5 - 1
+        pixels = torch.stack([read_picture(file, config.resolution) for file in sorted(photos.glob("*.png"))])
+        crops = pixels.permute(0, 3, 1, 2) / 127.5 - 1
     trainer = PriorTrainer(config, heads, device)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=device, weights_only=True))
-    sums: dict[str, float] = {}
-    began = time.monotonic()
+    log = Log(out / "log.jsonl")
     for figures in run(trainer, out, minutes, every):
-        for name, value in figures.items():
-            sums[name] = sums.get(name, 0.0) * 0.98 + value * 0.02 if name in sums else value
-        if trainer.step % 25 == 0:
-            line = {"step": trainer.step, "seconds": round(time.monotonic() - began, 1), **{k: round(v, 4) for k, v in sums.items()}}
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
+        log.add(trainer.step, figures)
         if trainer.step % every == 0:
             preview(trainer, shown, crops, out / f"sheet_{trainer.step:06d}.png")
+
+
+class Log:
+    """Smoothed figures, a JSON line every 25 steps."""
+
+    def __init__(self, path: Path):
+        self.path, self.began = path, time.monotonic()
+        self.mean: dict[str, float] = {}
+
+    def add(self, step: int, figures: dict[str, float]) -> None:
+        for name, value in figures.items():
+            self.mean[name] = self.mean.get(name, value) * 0.98 + value * 0.02
+        if step % 25 == 0:
+            rounded = {name: round(value, 4) for name, value in self.mean.items()}
+            line = {"step": step, "seconds": round(time.monotonic() - self.began, 1), **rounded}
+            with self.path.open("a") as log:
+                log.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":

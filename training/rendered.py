@@ -47,7 +47,7 @@ class RenderedHeads:
         self.seeds = torch.tensor([int(row["seed"]) for _, row in rows])
         groups: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, (folder, row) in enumerate(rows):
-            self.images[index] = _read(folder / row["file"], resolution)
+            self.images[index] = read_picture(folder / row["file"], resolution)
             groups[row["seed"], row["view_seed"]].append(index)
         self.groups = list(groups.values())
         # A group counts as often as it has pictures, so that every picture is drawn equally often.
@@ -73,7 +73,8 @@ class RenderedHeads:
         return Batch(self.pictures(source), self.pictures(target), self.ages[source], self.ages[target], points)
 
 
-def _read(path: Path, resolution: int) -> Tensor:
+def read_picture(path: Path, resolution: int) -> Tensor:
+    """One picture as (R, R, 3) uint8 RGB."""
     with Image.open(path) as image:
         rgb = image.convert("RGB")
         if rgb.size != (resolution, resolution):

@@ -5,22 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.aging import AgeEncoder, with_age
 from models.images import to_pil
-from models.stylegan2 import Generator
+from models.stylegan2 import Generator, pool_to
 
 SHEET_AGES = (8.0, 20.0, 35.0, 50.0, 65.0, 80.0, 90.0)
 
 
 @torch.no_grad()
-def aging_rows(encoder: AgeEncoder, generator: Generator, crops: Tensor, present: Tensor, ages: Tensor) -> Tensor:
-    """(N, 2 + len(ages), 3, R, R): the crop, its reconstruction at the present age, then each age."""
+def aging_rows(
+    encoder: AgeEncoder, generator: Generator, crops: Tensor, present: Tensor, ages: Tensor, size: int | None = None
+) -> Tensor:
+    """(N, 2 + len(ages), 3, R, R): the crop, its reconstruction at the present age, then each age.
+
+    `size`: decode only to this size and enlarge, as in the first parts of training.
+    """
     columns = [crops]
     for age in [present, *(value.expand(len(crops)) for value in ages)]:
-        ws = generator.mapping.w_avg + encoder(with_age(crops, age))
-        columns.append(generator.synthesis(ws).clamp(-1, 1))
+        ws = generator.mapping.w_avg + encoder(with_age(pool_to(crops, encoder.resolution), age))
+        image = generator.synthesis(ws, "none", resolution=size).clamp(-1, 1)
+        columns.append(F.interpolate(image, size=crops.shape[-2:], mode="bilinear"))
     return torch.stack(columns, dim=1)
 
 

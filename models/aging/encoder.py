@@ -131,7 +131,9 @@ class AgeEncoder(nn.Module):
         layers: list[nn.Module] = []
         previous = widths[0]
         for width, count in zip(widths, blocks, strict=True):
-            layers += [Bottleneck(previous if index == 0 else width, width, 2 if index == 0 else 1) for index in range(count)]
+            layers += [
+                Bottleneck(previous if index == 0 else width, width, 2 if index == 0 else 1) for index in range(count)
+            ]
             previous = width
         return layers
 

@@ -36,7 +36,7 @@ def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> AgeEnc
             if metadata.get("format") != FORMAT:
                 raise InputError(f"{path.name} is a safetensors file, but not of an age encoder.")
             encoder = AgeEncoder(**json.loads(metadata["config"]))
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in list(file.keys())}
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} can't be read as an age encoder ({error}); choose a .safetensors file.") from error
     encoder.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in state.items()})

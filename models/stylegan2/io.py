@@ -33,7 +33,7 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> Gene
             if metadata.get("format") != FORMAT:
                 raise InputError(f"{path.name} is a safetensors file, but not of a StyleGAN2 generator.")
             generator = Generator(**json.loads(metadata["config"]))
-            state = {name: file.get_tensor(name).float() for name in file.keys()}
+            state = {name: file.get_tensor(name).float() for name in list(file.keys())}
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} can't be read as a generator ({error}); choose a .safetensors file.") from error
     generator.load_state_dict(state)
