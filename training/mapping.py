@@ -24,6 +24,8 @@ from .export import load_run
 from .rendered import RenderedHeads
 
 DIRECTIONS = 256
+# The network's own multiplier of 0.01 takes most of it away again.
+LEARNING_RATE = 0.6
 
 
 @torch.no_grad()
@@ -47,11 +49,11 @@ def sliced_distance(a: Tensor, b: Tensor, generator: torch.Generator) -> Tensor:
 def fit(mapping: MappingNetwork, codes: Tensor, steps: int, seed: int = 0, batch: int = 512) -> Iterator[float]:
     """Fit the mapping in place to codes (M, D); yields the distance of each step, ends with `w_avg` set."""
     random = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(mapping.parameters(), 2e-3, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(mapping.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
     z_dim = mapping.get_parameter("fc0.weight").shape[1]
     for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1.0, 2 * (1 - step / steps))
+            group["lr"] = LEARNING_RATE * min(1.0, 2 * (1 - step / steps))
         real = codes[torch.randint(len(codes), (batch,), generator=random)]
         made = mapping(torch.randn(batch, z_dim, generator=random))[:, 0]
         loss = sliced_distance(made, real, random)
