@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -23,6 +25,7 @@ from ui.server import build, launch_options
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 FLAGS += " --disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+ROOT = Path(__file__).resolve().parent.parent
 DROP = """([type, name, data]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
   const list = new DataTransfer();
@@ -39,10 +42,10 @@ expect.set_options(timeout=60_000)
 class App:
     """A served app with its quick pipeline and its data folder."""
 
-    def __init__(self, data: Path, port: int) -> None:
+    def __init__(self, data: Path, port: int, pipeline: Any = None) -> None:
         self.settings = load_settings(data=data, port=port)
-        self.pipeline = FakePipeline(steps=4, pause=0.15)
-        self.blocks = build(self.settings, self.pipeline)  # type: ignore[arg-type]
+        self.pipeline = pipeline or FakePipeline(steps=4, pause=0.15)
+        self.blocks = build(self.settings, self.pipeline)
         self.blocks.launch(**launch_options(self.settings), prevent_thread_lock=True)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -183,7 +186,7 @@ def test_a_strip_of_ages(page: Page, app: App, astronaut: Path, tmp_path: Path, 
     page.get_by_label("Ages of the strip").fill("5, 20, 35, 50, 65, 80")
     page.click("#run-strip")
     expect(page.locator("#strip button")).to_have_count(6)
-    expect(page.locator("#status")).to_contain_text("Done: age")
+    expect(page.locator("#status")).to_contain_text("Done: ages 5, 20")
     page.wait_for_timeout(500)  # Gradio says the last step once more when a generator ends
     page.get_by_label("Show astronaut at 20").press("Enter")
     expect(page.locator(".ea-whole .ea-tag-right")).to_have_text("At 20")
@@ -324,6 +327,41 @@ def test_only_this_machine_is_served_and_only_what_it_may_see(app: App, astronau
     for path in (secret, astronaut, Path(__file__), app.settings.data / "served" / ".." / "history" / "secret.png"):
         assert status_of(f"{app.url}/gradio_api/file={path}") == 403
     secret.unlink()
+
+
+@pytest.mark.skipif(not (ROOT / "assets/heads/encoder.safetensors").is_file(), reason="no heads are trained yet")
+def test_the_real_networks_from_photo_to_result(
+    context: BrowserContext, tmp_path: Path, astronaut: Path, shots: Path
+) -> None:
+    from pipelines.aging import AgingPipeline
+    from pipelines.runtime import Runtime
+
+    class Brief(AgingPipeline):
+        """The real thing, with a few steps of tuning."""
+
+        def run(self, photo: Any, targets: Any, options: Any = None, face: int = 0, cancel: Any = None) -> Any:
+            return super().run(photo, targets, replace(options, tune_steps=3), face, cancel)
+
+    settings = load_settings(data=tmp_path / "data", device="cpu", port=unused_port())
+    served = App(settings.data, settings.port, Brief(Runtime(settings), settings.data))
+    try:
+        page = visit(context, served, [])
+        give(page, astronaut)
+        expect(page.locator("#photo-note")).to_contain_text("looks about")
+        page.click("#run")
+        expect(page.locator(".ea-near .ea-badge")).to_have_text("Quick preview")
+        expect(page.locator("#status")).to_contain_text("Done: age 70")
+        page.screenshot(path=shots / "8-real.png", full_page=True)
+        recipe = read_recipe(download(page, "#download", tmp_path)) or {}
+        assert recipe["target"] == 70 and recipe["photo"]["name"] == "astronaut.png"
+    finally:
+        served.blocks.close(verbose=False)
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_reading_order_and_landmarks(page: Page) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,12 @@ def prepare(settings: Settings, served: Path) -> None:
 
 def build(settings: Settings, pipeline: AgingPipeline | None = None) -> gr.Blocks:
     """The app's pages in one `gr.Blocks`; see `ui.build_app`."""
-    services = Services(settings, pipeline)
-    prepare(settings, services.served)
+    return assemble(Services(settings, pipeline))
+
+
+def assemble(services: Services) -> gr.Blocks:
+    """The pages over these services."""
+    prepare(services.settings, services.served)
 
     import gradio as gr
 
@@ -89,8 +94,10 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 def serve(settings: Settings) -> None:
     """Build, serve, and stay until Ctrl+C."""
     options = launch_options(settings)
-    app = build(settings)
+    services = Services(settings)
+    app = assemble(services)
     app.launch(**options, prevent_thread_lock=True)
+    threading.Thread(target=services.warm, daemon=True).start()
     print(f"Everyage is at {app.local_url} (Ctrl+C stops it). Everything stays on this machine.", flush=True)
     app.block_thread()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +89,11 @@ class Services:
 
                 self._pipeline = AgingPipeline(self._get_runtime(), self.settings.data)
             return self._pipeline
+
+    def warm(self) -> None:
+        """Load the pipeline before anyone waits for it. What goes wrong here is said when it is asked for."""
+        with suppress(Exception):
+            _ = self.pipeline
 
     def _get_runtime(self) -> Runtime:
         from pipelines.runtime import Runtime

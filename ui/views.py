@@ -162,9 +162,12 @@ def _stage(view: str, before: Picture, after: Picture, badge: str) -> str:
 </div>"""
 
 
-def figures(items: Sequence[tuple[str, str]]) -> str:
-    """A line of measured figures: (name, value)."""
-    rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in items)
+def figures(items: Sequence[tuple[str, str, str]]) -> str:
+    """A line of measured figures: (name, value, what it means)."""
+    rows = "".join(
+        f'<div title="{escape(meaning)}"><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>'
+        for name, value, meaning in items
+    )
     return f'<dl class="ea-figures">{rows}</dl>' if rows else ""
 
 

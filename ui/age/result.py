@@ -13,6 +13,7 @@ from ui.age.state import PhotoState, Shelf
 from ui.views import Picture
 from ui.widgets import live, plain
 
+LIKENESS = "How alike the face is to the photo's; two photos of one person years apart have 40 to 80 %"
 SMALL_FACE = 22  # per cent of the photo's width: below, the face alone is shown first
 
 
@@ -91,9 +92,9 @@ def measured(shelf: Shelf) -> str:
         return ""
     items = []
     if made.age is not None:
-        items.append(("Looks about", views.years(made.age)))
+        items.append(("Looks about", views.years(made.age), "The age that a network reads in the result"))
     if made.identity is not None:
-        items.append(("Likeness", f"{100 * max(made.identity, 0):.0f} %"))
+        items.append(("Likeness", f"{100 * max(made.identity, 0):.0f} %", LIKENESS))
     return views.figures(items)
 
 

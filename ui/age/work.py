@@ -171,4 +171,4 @@ def _file_name(services: Services, name: str, choices: Choices) -> Path:
 
 def _summary(aged: Sequence[Aged], seconds: float) -> str:
     ages = ", ".join(views.years(a.target) for a in aged)
-    return f"Done: age {ages}, in {seconds:.0f} s." if aged else "Done."
+    return f"Done: {'ages' if len(aged) > 1 else 'age'} {ages}, in {seconds:.0f} s." if aged else "Done."
