@@ -1,0 +1,137 @@
+"""From a crop to a generator that draws it: encode, then tune a copy around the pivot.
+
+Pivotal tuning (Roich et al., "Pivotal Tuning for Latent-based Editing of Real Images", 2021): the code w+ stays, the
+generator learns to draw this very photo there, and edits near the code keep working.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from models.aging import AgeEncoder, with_age
+from models.perceptual import PerceptualLoss
+from models.stylegan2 import Generator, SynthesisNetwork, pool_to
+from pipelines.events import CancelToken, Eta, Event
+
+LEARNING_RATE = 2e-3
+PIXEL_WEIGHT = 2.0
+GOOD_PSNR = 33.0  # dB; past this the photo's own detail carries the rest
+GOOD_DISTANCE = 0.02
+KEPT_FILES = 64
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A generator that draws one face: `synthesis` tuned, `pivot` (1, num_ws, w_dim), quality at the pivot."""
+
+    synthesis: SynthesisNetwork
+    pivot: Tensor
+    psnr: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class AgingNets:
+    """The networks that aging needs, on one device."""
+
+    generator: Generator
+    encoder: AgeEncoder
+    perceptual: PerceptualLoss
+    fingerprint: str
+
+    def encode(self, crop: Tensor, age: float) -> Tensor:
+        """Crop (1, 3, R, R) and target age in years -> w+ (1, num_ws, w_dim)."""
+        ages = torch.full((len(crop),), age, device=crop.device)
+        codes: Tensor = self.encoder(with_age(pool_to(crop, self.encoder.resolution), ages))
+        return codes + self.generator.mapping.w_avg
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in [-1, 1]; infinite for equal ones."""
+    error = F.mse_loss(a.clamp(-1, 1), b.clamp(-1, 1)).item()
+    return 10 * math.log10(4 / error) if error else math.inf
+
+
+def tune(
+    nets: AgingNets, crop: Tensor, pivot: Tensor, steps: int, cancel: CancelToken | None = None
+) -> Iterator[Event]:
+    """Tune a copy of the generator until it draws `crop` (1, 3, R, R) at `pivot`, or for `steps` steps.
+
+    Yields an Event a step; the last one's value is the Inversion. Raises Cancelled between steps.
+    """
+    synthesis = copy.deepcopy(nets.generator.synthesis).requires_grad_(True)
+    optimizer = torch.optim.Adam(synthesis.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
+    eta = Eta()
+    wanted = nets.perceptual.features(crop)
+    fit, distance = 0.0, 1.0
+    for step in range(steps + 1):
+        if cancel is not None:
+            cancel.check()
+        image = synthesis(pivot)
+        apart = nets.perceptual.distance(nets.perceptual.features(image), wanted).mean()
+        fit, distance = psnr(image.detach(), crop), apart.item()
+        if step == steps or (fit > GOOD_PSNR and distance < GOOD_DISTANCE):
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+        optimizer.zero_grad(set_to_none=True)
+        (apart + PIXEL_WEIGHT * F.mse_loss(image, crop)).backward()
+        optimizer.step()
+        message = f"Learning this face: {fit:.1f} dB"
+        yield Event("tune", message, step + 1, steps, eta.update(step + 1, steps))
+    inversion = Inversion(synthesis.eval().requires_grad_(False), pivot, fit, distance)
+    yield Event("tune", f"This face is learnt: {fit:.1f} dB", steps, steps, 0.0, value=inversion)
+
+
+class InversionCache:
+    """Tuned generators on disk, one file a face and setting; the oldest go when there are too many."""
+
+    def __init__(self, folder: Path, kept: int = KEPT_FILES):
+        self.folder, self.kept = folder, kept
+
+    @staticmethod
+    def key(*parts: object) -> str:
+        """A file name out of whatever the inversion depends on."""
+        return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:40]
+
+    def load(self, key: str, nets: AgingNets) -> Inversion | None:
+        """The stored inversion, or None; a damaged file is removed and counts as none."""
+        path = self.folder / f"{key}.safetensors"
+        if not path.is_file():
+            return None
+        synthesis = copy.deepcopy(nets.generator.synthesis)
+        try:
+            stored = load_file(path)
+            pivot, figures = stored.pop("pivot"), stored.pop("figures").tolist()
+            synthesis.load_state_dict({name: value.float() for name, value in stored.items()})
+        except (SafetensorError, OSError, KeyError, RuntimeError, ValueError):
+            path.unlink(missing_ok=True)
+            return None
+        path.touch()
+        device = nets.generator.mapping.w_avg.device
+        return Inversion(synthesis.to(device).requires_grad_(False), pivot.to(device), figures[0], figures[1])
+
+    def store(self, key: str, inversion: Inversion) -> None:
+        """Write the inversion (fp16 weights) under a temporary name, then rename; drop the oldest files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.half().cpu().contiguous() for name, value in inversion.synthesis.state_dict().items()}
+        tensors["pivot"] = inversion.pivot.cpu().contiguous()
+        tensors["figures"] = torch.tensor([inversion.psnr, inversion.distance])
+        temporary = self.folder / f".{key}.tmp"
+        save_file(tensors, temporary)
+        temporary.replace(self.folder / f"{key}.safetensors")
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in files[self.kept :]:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""One face of one photo, made ready: its crops, what the networks read in it, where it may change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models.faces.age import GENDER_CHIP, AgeNet, GenderNet, age_chip
+from models.faces.align import align_crop, ffhq_quad
+from models.faces.detect import Face
+from models.faces.identity import IdentityNet, identity_chip
+from models.faces.mask import face_mask
+from models.images import to_tensor
+
+LARGEST_CROP, SMALLEST_CROP = 1024, 256
+
+
+class Readers(nn.Module):
+    """The networks that read a face: age, sex, identity."""
+
+    def __init__(self, age: AgeNet, gender: GenderNet, identity: IdentityNet):
+        super().__init__()
+        self.age, self.gender, self.identity = age, gender, identity
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.identity.parameters()).device
+
+    def read_age(self, crop: Tensor, points: Tensor) -> float:
+        """Years, from a crop (1, 3, S, S) and its landmarks (1, 5, 2) in crop pixels."""
+        return float(self.age(age_chip(crop, points)))
+
+    def read_gender(self, crop: Tensor, points: Tensor) -> str:
+        probabilities = self.gender(age_chip(crop, points, GENDER_CHIP))[0]
+        return "female" if probabilities[0] > probabilities[1] else "male"
+
+    def embed(self, crop: Tensor, points: Tensor) -> Tensor:
+        """Unit vector (1, 128)."""
+        vector: Tensor = self.identity(identity_chip(crop, points))
+        return vector
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A face with everything that does not depend on the target age.
+
+    quad: (4, 2) in photo pixels; crop: (1, 3, S, S) in [-1, 1] at about the photo's own size; points: (1, 5, 2)
+    landmarks in crop pixels; age in years; embedding (1, 128); skin: (1, 1, S, S) in [0, 1].
+    """
+
+    photo: Image.Image
+    face: Face
+    quad: np.ndarray
+    crop: Tensor
+    points: Tensor
+    age: float
+    gender: str
+    embedding: Tensor
+    skin: Tensor
+
+
+def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
+    """Cut the face out of the photo (PIL RGB) and read it."""
+    quad = ffhq_quad(face.landmarks)
+    side = float(np.linalg.norm(quad[3] - quad[0]))
+    size = int(np.clip(round(side), SMALLEST_CROP, LARGEST_CROP))
+    crop = to_tensor(align_crop(photo, quad, size)).to(readers.device)
+    points = landmarks_in_crop(face.landmarks, quad, size).to(readers.device)
+    with torch.no_grad():
+        age, gender = readers.read_age(crop, points), readers.read_gender(crop, points)
+        embedding = readers.embed(crop, points)
+    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin_mask(points, size))
+
+
+def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Tensor:
+    """Five points (5, 2) in photo pixels as (1, 5, 2) in pixels of a crop of the square `quad`."""
+    across, down = (quad[3] - quad[0]) / size, (quad[1] - quad[0]) / size
+    linear = np.stack([across, down], axis=1)
+    places = np.linalg.solve(linear, (np.asarray(landmarks, dtype=np.float64) - quad[0]).T).T - 0.5
+    return torch.from_numpy(places.astype(np.float32)).unsqueeze(0)
+
+
+def skin_mask(points: Tensor, size: int) -> Tensor:
+    """A soft oval over the skin of the face, with eyes and mouth left out: (1, 1, S, S) in [0, 1]."""
+    oval = torch.from_numpy(face_mask(size)).to(points.device)
+    y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
+    middle = points[0].mean(dim=0)
+    radius = ((x - middle[0]) / (0.31 * size)) ** 2 + ((y - middle[1] + 0.03 * size) / (0.36 * size)) ** 2
+    mask = oval * torch.sigmoid((1 - radius) * 6)
+    mouth = points[0, 3:].mean(dim=0)
+    for place, width, height in ((points[0, 0], 0.085, 0.045), (points[0, 1], 0.085, 0.045), (mouth, 0.14, 0.055)):
+        inside = ((x - place[0]) / (width * size)) ** 2 + ((y - place[1]) / (height * size)) ** 2
+        mask = mask * (1 - torch.exp(-(inside**2)))
+    return mask[None, None]

@@ -1,0 +1,262 @@
+"""Aging a real photo with the embedded models, and each of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.errors import Cancelled, InputError
+from models.faces.align import ffhq_quad, paste_mask
+from models.faces.change import paste_change
+from photos.io import Photo, open_photo
+from pipelines.aging import Aged, AgingOptions, AgingPipeline, parse_age, strip
+from pipelines.aging.compose import blur, compose, enlarge, texture_gain
+from pipelines.aging.invert import InversionCache, psnr, tune
+from pipelines.aging.subject import landmarks_in_crop, skin_mask
+from pipelines.events import CancelToken, Event
+from pipelines.runtime import Runtime
+from pipelines.settings import load_settings
+
+FEW = AgingOptions(tune_steps=6)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def pipeline(data: Path) -> AgingPipeline:
+    return AgingPipeline(Runtime(load_settings(data=data, device="cpu")), data)
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Photo:
+    import skimage.data
+
+    path = tmp_path_factory.mktemp("photos") / "astronaut.png"
+    Image.fromarray(skimage.data.astronaut()).save(path)
+    return open_photo(path)
+
+
+@pytest.fixture(scope="module")
+def events(pipeline: AgingPipeline, photo: Photo) -> list[Event]:
+    """One run to three ages; the tests below only look at it."""
+    return list(pipeline.run(photo, (20.0, 75.0, pipeline.find_faces(photo.image)[0].age), FEW))
+
+
+@pytest.fixture(scope="module")
+def results(events: list[Event]) -> list[Aged]:
+    return [event.value for event in events if event.stage == "age"]
+
+
+def test_the_story_of_a_run(events: list[Event], results: list[Aged]) -> None:
+    stages = [event.stage for event in events]
+    assert stages == ["detect", "encode", *["tune"] * 7, *["age"] * 3, "done"]
+    preview = events[1]
+    assert preview.preview and isinstance(preview.value, Aged) and preview.value.target == 20
+    tuning = events[2:9]
+    assert [event.done for event in tuning] == [1, 2, 3, 4, 5, 6, 6] and tuning[0].total == 6
+    assert tuning[3].seconds_left is not None and tuning[3].seconds_left > 0
+    assert all(event.value is None for event in tuning)
+    assert events[-1].value == results
+    assert [result.target for result in results[:2]] == [20, 75]
+
+
+def test_only_the_face_changes(photo: Photo, pipeline: AgingPipeline, results: list[Aged]) -> None:
+    face = pipeline.find_faces(photo.image)[0].face
+    mask = paste_mask(photo.image.size, ffhq_quad(face.landmarks))
+    before = np.asarray(photo.image)
+    assert (mask == 0).mean() > 0.6
+    for result in results:
+        after = np.asarray(result.image)
+        assert after.shape == before.shape
+        assert np.array_equal(after[mask == 0], before[mask == 0])
+    change = np.abs(np.asarray(results[1].image).astype(int) - before)[mask > 0.9]
+    assert change.mean() > 1.0
+
+
+def test_the_present_age_is_the_photo(photo: Photo, results: list[Aged]) -> None:
+    difference = np.abs(np.asarray(results[2].image).astype(int) - np.asarray(photo.image))
+    assert difference.max() <= 1
+    assert results[2].identity > 0.999
+
+
+def test_it_stays_the_person_and_reads_older(results: list[Aged]) -> None:
+    young, old, same = results
+    assert old.age > same.age + 4
+    assert young.age < old.age
+    assert min(young.identity, old.identity) > 0.45
+
+
+def test_the_recipe_makes_the_same_picture_from_the_cache(
+    photo: Photo, pipeline: AgingPipeline, results: list[Aged]
+) -> None:
+    recipe = results[1].recipe
+    assert recipe["photo"] == {"name": "astronaut.png", "sha256": photo.sha256}
+    assert recipe["target"] == 75 and recipe["face"] == 0 and recipe["kind"] == "aging"
+    options = AgingOptions.from_recipe(recipe)
+    assert options == FEW
+    again = list(pipeline.run(photo, [recipe["target"]], options, face=recipe["face"]))
+    assert [event.stage for event in again] == ["detect", "age", "done"]
+    assert Path(pipeline.cache.folder).parts[-2:] == ("cache", "aging")
+    difference = np.abs(np.asarray(again[1].value.image).astype(int) - np.asarray(results[1].image))
+    assert difference.max() <= 2  # the tuned weights are stored in half precision
+
+
+def test_strength_scales_the_movement(photo: Photo, pipeline: AgingPipeline) -> None:
+    crops = []
+    for strength in (0.0, 0.5, 1.0):
+        options = AgingOptions(strength=strength, tune_steps=0)
+        done = list(pipeline.run(photo, [75.0], options))[-1]
+        crops.append(np.asarray(done.value[0].crop).astype(float))
+    half, full = (np.abs(crop - crops[0]).mean() for crop in crops[1:])
+    assert 0 < half < full
+
+
+def test_cancel_stops_between_steps(photo: Photo, pipeline: AgingPipeline) -> None:
+    token, seen = CancelToken(), []
+    run: Iterator[Event] = pipeline.run(photo, [70.0], AgingOptions(tune_steps=7), cancel=token)
+    with pytest.raises(Cancelled):
+        for event in run:
+            seen.append(event.stage)
+            if event.stage == "tune":
+                token.cancel()
+    assert seen.count("tune") == 1 and "age" not in seen
+
+
+def test_a_face_that_is_not_there(photo: Photo, pipeline: AgingPipeline) -> None:
+    with pytest.raises(InputError, match="Face 3 was asked for, but there is 1 face"):
+        list(pipeline.run(photo, [70.0], FEW, face=2))
+
+
+def test_no_face(pipeline: AgingPipeline) -> None:
+    with pytest.raises(InputError, match="No face was found"):
+        pipeline.find_faces(Image.new("RGB", (200, 200), (90, 120, 150)))
+
+
+def test_found_faces_are_offered(photo: Photo, pipeline: AgingPipeline) -> None:
+    found = pipeline.find_faces(photo.image)
+    assert len(found) == 1
+    assert 20 < found[0].age < 50 and found[0].gender == "female"
+    assert found[0].thumbnail.size == (128, 128)
+    x, y, w, h = found[0].face.box
+    assert 160 < x < 240 and 40 < y < 130 and 60 < w < 140 and 80 < h < 180
+
+
+def test_tuning_draws_the_photo(photo: Photo, pipeline: AgingPipeline) -> None:
+    nets = pipeline._nets()
+    subject = pipeline._subject(photo.image, 0)
+    crop = enlarge(subject.crop, nets.generator.resolution)
+    with torch.no_grad():
+        pivot = nets.encode(crop, subject.age)
+        start = psnr(nets.generator.synthesis(pivot), crop)
+    before = {name: value.clone() for name, value in nets.generator.state_dict().items()}
+    *_, last = tune(nets, crop, pivot, 25)
+    assert last.value.psnr > start + 3
+    assert psnr(last.value.synthesis(pivot), crop) == pytest.approx(last.value.psnr, abs=0.01)
+    assert all(torch.equal(value, before[name]) for name, value in nets.generator.state_dict().items())
+
+
+def test_the_cache_survives_damage_and_stays_small(pipeline: AgingPipeline, photo: Photo, tmp_path: Path) -> None:
+    nets = pipeline._nets()
+    cache = InversionCache(tmp_path / "cache", kept=2)
+    *_, last = tune(nets, torch.zeros(1, 3, 128, 128), torch.zeros(1, nets.generator.num_ws, 512), 0)
+    for name in ("a", "b", "c"):
+        cache.store(name, last.value)
+    assert sorted(path.name for path in cache.folder.iterdir()) == ["b.safetensors", "c.safetensors"]
+    back = cache.load("b", nets)
+    assert back is not None and torch.equal(back.pivot, last.value.pivot)
+    (cache.folder / "b.safetensors").write_bytes(b"damaged")
+    assert cache.load("b", nets) is None
+    assert not (cache.folder / "b.safetensors").exists()
+    assert InversionCache.key("x", 1) == InversionCache.key("x", 1) != InversionCache.key("x", 2)
+
+
+def test_compose_keeps_what_does_not_change() -> None:
+    random = torch.Generator().manual_seed(0)
+    crop = torch.rand(1, 3, 96, 96, generator=random) * 1.6 - 0.8
+    now = torch.rand(1, 3, 32, 32, generator=random) * 1.6 - 0.8
+    skin = torch.ones(1, 1, 96, 96)
+    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin), crop, atol=1e-5)
+    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin)
+    assert torch.allclose(lighter, crop + 0.08, atol=1e-4)
+    assert torch.allclose(compose(crop, now, now, 0.0, 0.0, skin), enlarge(now, 96).clamp(-1, 1), atol=1e-5)
+    # Where the face becomes something else, the photo's misfit must not shine through.
+    other = compose(crop, now * 0, now * 0 + 0.9, 1.0, 0.0, skin)
+    assert (other - 0.9).abs().mean() < 0.5 * (crop - 0.0).abs().mean()
+
+
+def test_skin_texture_grows_with_age_and_edges_stay() -> None:
+    fine, edge = torch.full((1, 3, 4, 4), 0.01), torch.full((1, 3, 4, 4), 0.5)
+    assert texture_gain(fine, 30.0).mean() > 0.012 > 0.01 > texture_gain(fine, -30.0).mean()
+    assert torch.allclose(texture_gain(edge, 40.0), edge) and torch.allclose(texture_gain(edge, -40.0), edge)
+    assert torch.allclose(texture_gain(fine, 0.0), fine)
+
+
+def test_blur_keeps_the_mean_and_spreads_a_dot() -> None:
+    dot = torch.zeros(1, 1, 31, 31)
+    dot[..., 15, 15] = 1
+    soft = blur(dot, 2.0)
+    assert soft.sum().item() == pytest.approx(1, abs=1e-5)
+    assert soft[0, 0, 15, 15].item() == pytest.approx(1 / (2 * np.pi * 4), rel=0.02)
+
+
+def test_change_is_laid_without_resampling_the_photo() -> None:
+    random = np.random.default_rng(0)
+    photo = Image.fromarray(random.integers(0, 256, (120, 140, 3), dtype=np.uint8))
+    quad = np.array([[30.0, 20], [30, 100], [110, 100], [110, 20]])
+    crop = torch.rand(1, 3, 64, 64) - 0.5
+    assert np.array_equal(np.asarray(paste_change(photo, crop, crop, quad)), np.asarray(photo))
+    brighter = np.asarray(paste_change(photo, crop, crop + 20 / 127.5, quad)).astype(int)
+    mask = paste_mask(photo.size, quad)
+    before = np.asarray(photo).astype(int)
+    assert np.array_equal(brighter[mask == 0], before[mask == 0])
+    full = mask > 0.999
+    assert full.sum() > 500
+    assert np.abs(brighter[full] - np.minimum(before[full] + 20, 255)).max() <= 1
+
+
+def test_landmarks_in_the_crop_and_the_skin() -> None:
+    quad = np.array([[10.0, 20], [10, 110], [100, 110], [100, 20]])
+    points = np.array([[40, 60], [70, 60], [55, 75], [45, 90], [65, 90]], dtype=np.float32)
+    places = landmarks_in_crop(points, quad, 180)
+    assert torch.allclose(places[0, 0], torch.tensor([59.5, 79.5]))
+    skin = skin_mask(places, 180)[0, 0]
+    assert skin.shape == (180, 180)
+    assert skin[79, 59] < 0.05 and skin[139, 90] < 0.1  # eye, mouth
+    assert skin[115, 60] > 0.7 and skin[2, 2] == 0  # cheek, corner
+
+
+@pytest.mark.parametrize("text", ["old", "900", "-1", "nan", "", "inf", "7O"])
+def test_ages_that_are_none(text: str) -> None:
+    with pytest.raises(InputError, match="from 0 to 100"):
+        parse_age(text)
+
+
+def test_ages_and_options() -> None:
+    assert parse_age("70") == 70 and parse_age(" 3.5 ") == 3.5
+    with pytest.raises(InputError, match="strength must lie between 0 and 2, not 3"):
+        AgingOptions(strength=3)
+    with pytest.raises(InputError, match="tune steps"):
+        AgingOptions(tune_steps=-1)
+    stored = {"options": {"strength": 0.5, "detail": 0.25, "unknown": 1}}
+    assert AgingOptions.from_recipe(stored) == AgingOptions(strength=0.5, detail=0.25)
+    for bad in ({"options": {"strength": "much"}}, {"options": 3}, {"options": [1]}):
+        with pytest.raises(InputError):
+            AgingOptions.from_recipe(bad)
+
+
+def test_strip_has_a_tile_for_each_age(results: list[Aged]) -> None:
+    sheet = strip(results, size=96)
+    assert sheet.size == (3 * 96 + 2 * 8, 96 + 12)
+    tile = np.asarray(results[1].crop.resize((96, 96), Image.Resampling.LANCZOS))
+    assert np.array_equal(np.asarray(sheet)[:96, 104:200], tile)
+    labels = np.asarray(sheet)[96:, 104:200].astype(int)
+    assert labels.min() < 100 < 240 < labels.max()
+    assert strip(results[:1], labels=False, size=96).size == (96, 96)
