@@ -99,7 +99,10 @@ def serve(settings: Settings) -> None:
     app.launch(**options, prevent_thread_lock=True)
     threading.Thread(target=services.warm, daemon=True).start()
     print(f"Everyage is at {app.local_url} (Ctrl+C stops it). Everything stays on this machine.", flush=True)
-    app.block_thread()
+    try:
+        app.block_thread()
+    finally:
+        shutil.rmtree(services.served, ignore_errors=True)
 
 
 def private_paths(data: Path) -> list[Path]:

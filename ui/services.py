@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import secrets
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -100,6 +102,13 @@ class Services:
 
         self._runtime = self._runtime or Runtime(self.settings)
         return self._runtime
+
+    def new_file(self, name: str, suffix: str) -> Path:
+        """Where a file for one browser goes: a plain name in a folder whose address no other tab can guess."""
+        folder = self.served / secrets.token_hex(16)
+        folder.mkdir(mode=0o700)
+        plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "result"
+        return folder / f"{plain[:80]}{suffix}"
 
     def report(self, error: Exception) -> None:
         """Write a defect's trace to the log; the page gets a sentence only."""

@@ -36,9 +36,8 @@ class Page:
     history: gr.HTML
 
     def __post_init__(self) -> None:
-        hour = 3600
-        self.photo_state = gr.State(PhotoState(), time_to_live=hour)
-        self.shelf = gr.State(Shelf(), time_to_live=hour)
+        self.photo_state = gr.State(PhotoState())
+        self.shelf = gr.State(Shelf())
         self.remembered = gr.BrowserState(storage_key="everyage", secret="everyage")  # settings only, no secrets
 
     @property

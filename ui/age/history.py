@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +64,8 @@ def open_again(services: Services, key: str, choices: Choices) -> tuple[PhotoSta
     entry = services.history.get(key)
     with Image.open(entry.image) as stored:
         image = stored.convert("RGB")
-    path = _offer(services, entry)
+    path = services.new_file(f"{name_of(entry)} {age_of(entry)}", entry.image.suffix)
+    shutil.copyfile(entry.image, path)
     found = choices.updated(flat(entry.recipe))
     original = services.originals.find(origin(entry.recipe))
     state = reopen(services, original, entry.recipe) if original else PhotoState()
@@ -84,12 +84,3 @@ def remove(services: Services, key: str) -> None:
     """Delete the entry, and the photo it was made from unless another result needs it."""
     services.history.remove(key)
     services.originals.prune({origin(entry.recipe) for entry in services.history.list(1_000_000)})
-
-
-def _offer(services: Services, entry: HistoryEntry) -> Path:
-    folder = services.served / secrets.token_hex(16)
-    folder.mkdir(mode=0o700)
-    out = folder / f"{name_of(entry)} {age_of(entry)}".strip().replace(" ", "-")
-    out = out.with_name(out.name + entry.image.suffix)
-    shutil.copyfile(entry.image, out)
-    return out

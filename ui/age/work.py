@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -135,7 +134,7 @@ def _last(shelf: Shelf, event: Event) -> Made:
 def _keep(services: Services, state: PhotoState, aged: Aged, choices: Choices, in_history: bool) -> Path:
     """Write the result where the browser may fetch it, and into the history. Returns the file to fetch."""
     assert state.photo is not None
-    out = _file_name(services, f"{state.name} at {views.years(aged.target)}", choices)
+    out = services.new_file(f"{state.name} at {views.years(aged.target)}", SUFFIX[choices.format])
     recipe = dict(aged.recipe)
     if not in_history:
         save_image(aged.image, out, recipe, state.photo.icc)
@@ -154,19 +153,12 @@ def _keep_strip(services: Services, state: PhotoState, aged: Sequence[Aged], cho
 
     assert state.photo is not None
     recipe: dict[str, Any] = dict(aged[0].recipe) | {"strip": [a.target for a in aged]}
-    out = _file_name(services, f"{state.name} through the years", choices)
+    out = services.new_file(f"{state.name} through the years", SUFFIX[choices.format])
     picture = strip(aged)
     save_image(picture, out, recipe)
     services.history.add(recipe, picture, collage([a.crop for a in aged]))
     services.originals.keep(state.photo)
     return out
-
-
-def _file_name(services: Services, name: str, choices: Choices) -> Path:
-    folder = services.served / secrets.token_hex(16)  # nobody can guess the address of another tab's file
-    folder.mkdir(mode=0o700)
-    plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "result"
-    return folder / f"{plain[:80]}{SUFFIX[choices.format]}"
 
 
 def _summary(aged: Sequence[Aged], seconds: float) -> str:
