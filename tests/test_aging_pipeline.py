@@ -183,12 +183,12 @@ def test_compose_keeps_what_does_not_change() -> None:
     crop = torch.rand(1, 3, 96, 96, generator=random) * 1.6 - 0.8
     now = torch.rand(1, 3, 32, 32, generator=random) * 1.6 - 0.8
     skin = torch.ones(1, 1, 96, 96)
-    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin), crop, atol=1e-5)
-    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin)
+    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin, skin), crop, atol=1e-5)
+    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin, skin)
     assert torch.allclose(lighter, crop + 0.08, atol=1e-4)
-    assert torch.allclose(compose(crop, now, now, 0.0, 0.0, skin), enlarge(now, 96).clamp(-1, 1), atol=1e-5)
+    assert torch.allclose(compose(crop, now, now, 0.0, 0.0, skin, skin), enlarge(now, 96).clamp(-1, 1), atol=1e-5)
     # Where the face becomes something else, the photo's misfit must not shine through.
-    other = compose(crop, now * 0, now * 0 + 0.9, 1.0, 0.0, skin)
+    other = compose(crop, now * 0, now * 0 + 0.9, 1.0, 0.0, skin, skin)
     assert (other - 0.9).abs().mean() < 0.5 * (crop - 0.0).abs().mean()
 
 

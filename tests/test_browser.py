@@ -63,7 +63,9 @@ def browser() -> Iterator[Browser]:
     found = next((path for name in names if (path := shutil.which(name))), None)
     with sync_playwright() as playwright:
         if found is None and not Path(playwright.chromium.executable_path).exists():
-            pytest.skip("no Chromium here: apt-get install chromium, or playwright install chromium")
+            # On a person's machine without the browser the other tests still say what they have to say.
+            missing = pytest.fail if os.environ.get("CI") else pytest.skip
+            missing("no Chromium here: apt-get install chromium, or playwright install chromium")
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
         yield browser
         browser.close()
@@ -329,7 +331,6 @@ def test_only_this_machine_is_served_and_only_what_it_may_see(app: App, astronau
     secret.unlink()
 
 
-@pytest.mark.skipif(not (ROOT / "assets/heads/encoder.safetensors").is_file(), reason="no heads are trained yet")
 def test_the_real_networks_from_photo_to_result(
     context: BrowserContext, tmp_path: Path, astronaut: Path, shots: Path
 ) -> None:

@@ -16,9 +16,9 @@ class PriorConfig:
     encoder_widths: tuple[int, ...] = (32, 64, 96, 128)
     encoder_blocks: tuple[int, ...] = (2, 2, 4, 2)
     # (share of the training from which on, size of the decoded picture): small pictures first, they cost little.
-    sizes: tuple[tuple[float, int], ...] = ((0.0, 32), (0.12, 64), (0.65, 128))
+    sizes: tuple[tuple[float, int], ...] = ((0.0, 32), (0.12, 64), (0.75, 128))
     batch: int = 8
-    steps: int = 7000
+    steps: int = 5700
     warmup: int = 30
     lr_weights: float = 1.2e-2
     lr_others: float = 5e-3
@@ -37,7 +37,7 @@ class PriorConfig:
     adversarial_from: float = 0.85
     r1: float = 2.0
     r1_every: int = 16
-    augment: tuple[float, float] = (0.2, 0.8)
+    augment: tuple[float, float] = (0.2, 0.5)
     ema: float = 0.998
     seed: int = 0
     low_precision: bool = True

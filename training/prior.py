@@ -216,6 +216,7 @@ def main(
     device: str = "cpu",
     held_out: Annotated[int, typer.Option(help="People from this seed up are kept for the sheets.")] = 540,
     photos: Annotated[Path | None, typer.Option(help="Aligned crops to show in the sheets, never trained on.")] = None,
+    max_turn: Annotated[float, typer.Option(help="Leave out heads turned or tilted by more degrees.")] = 180.0,
     every: int = 250,
 ) -> None:
     """Train, or go on from OUT/checkpoint.pt."""
@@ -223,8 +224,8 @@ def main(
     # Sums of nearly nothing would take many times as long on a CPU.
     torch.set_flush_denormal(True)
     config = PriorConfig(steps=steps)
-    heads = RenderedHeads(data, config.resolution, last_seed=held_out - 1)
-    shown = RenderedHeads(data, config.resolution, first_seed=held_out)
+    heads = RenderedHeads(data, config.resolution, last_seed=held_out - 1, max_turn=max_turn)
+    shown = RenderedHeads(data, config.resolution, first_seed=held_out, max_turn=max_turn)
     crops = None
     if photos is not None:
         pixels = torch.stack([read_picture(file, config.resolution) for file in sorted(photos.glob("*.png"))])

@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +35,24 @@ class Batch:
 class RenderedHeads:
     """All pictures of several folders as uint8, indexed by person and photo situation."""
 
-    def __init__(self, folders: list[Path], resolution: int, first_seed: int = 0, last_seed: int = 10**9):
+    def __init__(
+        self,
+        folders: list[Path],
+        resolution: int,
+        first_seed: int = 0,
+        last_seed: int = 10**9,
+        max_turn: float = 180.0,
+    ):
+        """People from `first_seed` to `last_seed`, heads turned or tilted by at most `max_turn` degrees.
+
+        Raises ValueError if nothing is left.
+        """
         rows = []
         for folder in folders:
             with (folder / "meta.jsonl").open() as lines:
                 rows += [(folder, json.loads(line)) for line in lines]
         rows = [(folder, row) for folder, row in rows if first_seed <= row["seed"] <= last_seed]
+        rows = [(folder, row) for folder, row in rows if _turn(row) <= max_turn]
         if not rows:
             raise ValueError(f"No rendered heads with seeds {first_seed} to {last_seed} in {folders}.")
         self.images = torch.empty(len(rows), resolution, resolution, 3, dtype=torch.uint8)
@@ -71,6 +84,11 @@ class RenderedHeads:
             target.append(members[draw[0] if keep else draw[1]])
         points = landmarks.expand(count, -1, -1)
         return Batch(self.pictures(source), self.pictures(target), self.ages[source], self.ages[target], points)
+
+
+def _turn(row: dict[str, Any]) -> float:
+    pose = row.get("pose", {})
+    return max(abs(pose.get("yaw", 0.0)), abs(pose.get("pitch", 0.0)))
 
 
 def read_picture(path: Path, resolution: int) -> Tensor:

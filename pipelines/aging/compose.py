@@ -18,6 +18,10 @@ TEXTURE_YEARS = 60.0
 TEXTURE_GAIN = (0.55, 1.6)
 # Detail stronger than this is an edge (a lash, a nostril), not skin.
 SKIN_TEXTURE = 0.12
+# Standard deviation of the smoothing of colour changes, as a share of the side. Hair and skin change colour over
+# areas; at edges the two drawings differ by a pixel here and there, which would show as coloured fringes.
+COLOUR_BLUR = 1 / 36
+LUMA = (0.299, 0.587, 0.114)
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:
@@ -52,15 +56,26 @@ def texture_gain(texture: Tensor, years: float) -> Tensor:
     return texture * (gain + (1 - gain) * edge)
 
 
-def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor) -> Tensor:
+def believable(change: Tensor) -> Tensor:
+    """The change (N, 3, H, W) with its colour part smoothed; brightness keeps its lines."""
+    weights = torch.tensor(LUMA, dtype=change.dtype, device=change.device).view(1, 3, 1, 1)
+    bright = (change * weights).sum(dim=1, keepdim=True)
+    return bright + blur(change - bright, sigma=change.shape[-1] * COLOUR_BLUR)
+
+
+def compose(
+    crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor
+) -> Tensor:
     """The aged crop at the crop's own size.
 
     crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
     detail: share of the photo's own detail that stays; years: target minus present age.
-    skin: (1, 1, S, S) in [0, 1], where skin texture may be strengthened or softened.
+    skin: (1, 1, S, S) in [0, 1], where skin texture may be strengthened or softened; free: how much of the change
+    each place takes (little in eyes and mouth, whose shape must stay the photo's).
     With now == then and detail 1 the result is the photo, apart from skin texture when years != 0.
     """
     size, small = crop.shape[-1], now.shape[-1]
+    then = now + believable(then - now) * enlarge(free, small)
     change = blur((then - now).abs().mean(dim=1, keepdim=True), sigma=small / 64)
     coarse = enlarge(enlarge(crop, min(small, size)), size)
     texture = crop - coarse

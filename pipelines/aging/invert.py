@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
@@ -44,16 +45,32 @@ class Inversion:
 
 @dataclass(frozen=True)
 class AgingNets:
-    """The networks that aging needs, on one device."""
+    """The networks that aging needs, on one device.
+
+    reading: (asked, read), two rising lists of years: what the age network reads in pictures that were asked for at
+    an age. It comes from the encoder's card; empty lists mean that both are the same.
+    """
 
     generator: Generator
     encoder: AgeEncoder
     perceptual: PerceptualLoss
     fingerprint: str
+    reading: tuple[list[float], list[float]] = ([], [])
+
+    def asked(self, age: float) -> float:
+        """The age to ask the encoder for, so that the picture shows `age`.
+
+        Rendered heads show less age than photos. Half-way between the age itself and the one whose pictures read like
+        it: the present age of a photo and its target go through the same rising function, so that they stay in order.
+        """
+        asked, read = self.reading
+        if not asked:
+            return age
+        return (age + float(np.interp(age, read, asked))) / 2
 
     def encode(self, crop: Tensor, age: float) -> Tensor:
-        """Crop (1, 3, R, R) and target age in years -> w+ (1, num_ws, w_dim)."""
-        ages = torch.full((len(crop),), age, device=crop.device)
+        """Crop (1, 3, R, R) and the age to show in years -> w+ (1, num_ws, w_dim)."""
+        ages = torch.full((len(crop),), self.asked(age), device=crop.device)
         codes: Tensor = self.encoder(with_age(pool_to(crop, self.encoder.resolution), ages))
         return codes + self.generator.mapping.w_avg
 

@@ -61,6 +61,7 @@ class AgingPipeline:
             pool.get(encoder, lambda: load_encoder(asset_path(encoder), device)),
             pool.get("faces/stlpips", lambda: load_perceptual(device)),
             read_card(generator)["sha256"][:16] + read_card(encoder)["sha256"][:16],
+            _reading(read_card(encoder)),
         )
 
     def find_faces(self, photo: Image.Image) -> list[FoundFace]:
@@ -163,7 +164,8 @@ class _Work:
         subject = self.subject
         now, then = (_decode(inversion.synthesis, ws) for ws in (inversion.pivot, self.codes(inversion, target)))
         years = target - subject.age
-        crop = compose(subject.crop, now, then, self.options.detail, years * self.options.strength, subject.skin)
+        years *= self.options.strength
+        crop = compose(subject.crop, now, then, self.options.detail, years, subject.skin, subject.free)
         image = paste_change(subject.photo, subject.crop, crop, subject.quad)
         age = self.readers.read_age(crop, subject.points)
         identity = float((self.readers.embed(crop, subject.points) * subject.embedding).sum())
@@ -182,6 +184,11 @@ class _Work:
             "photo": {"name": self.photo.path.name, "sha256": self.photo.sha256},
             "models": self.nets.fingerprint,
         }
+
+
+def _reading(card: dict[str, Any]) -> tuple[list[float], list[float]]:
+    table = card.get("quality", {}).get("reading", {"asked": [], "read": []})
+    return table["asked"], table["read"]
 
 
 def _decode(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:

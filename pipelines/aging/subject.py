@@ -17,6 +17,7 @@ from models.faces.mask import face_mask
 from models.images import to_tensor
 
 LARGEST_CROP, SMALLEST_CROP = 1024, 256
+FEATURES_KEPT = 0.7  # of eyes and mouth, against what the generator draws there
 
 
 class Readers(nn.Module):
@@ -49,7 +50,7 @@ class Subject:
     """A face with everything that does not depend on the target age.
 
     quad: (4, 2) in photo pixels; crop: (1, 3, S, S) in [-1, 1] at about the photo's own size; points: (1, 5, 2)
-    landmarks in crop pixels; age in years; embedding (1, 128); skin: (1, 1, S, S) in [0, 1].
+    landmarks in crop pixels; age in years; embedding (1, 128); skin, free: (1, 1, S, S) in [0, 1] for `compose`.
     """
 
     photo: Image.Image
@@ -61,6 +62,7 @@ class Subject:
     gender: str
     embedding: Tensor
     skin: Tensor
+    free: Tensor
 
 
 def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
@@ -73,7 +75,8 @@ def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
     with torch.no_grad():
         age, gender = readers.read_age(crop, points), readers.read_gender(crop, points)
         embedding = readers.embed(crop, points)
-    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin_mask(points, size))
+    free = 1 - FEATURES_KEPT * features_mask(points, size)
+    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin_mask(points, size), free)
 
 
 def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Tensor:
@@ -84,15 +87,21 @@ def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Ten
     return torch.from_numpy(places.astype(np.float32)).unsqueeze(0)
 
 
+def features_mask(points: Tensor, size: int) -> Tensor:
+    """Where eyes and mouth are, soft: (1, 1, S, S) in [0, 1]. `points` (1, 5, 2) in pixels of the crop."""
+    y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
+    mouth = points[0, 3:].mean(dim=0)
+    mask = torch.zeros_like(x)
+    for place, width, height in ((points[0, 0], 0.085, 0.045), (points[0, 1], 0.085, 0.045), (mouth, 0.14, 0.055)):
+        radius = ((x - place[0]) / (width * size)) ** 2 + ((y - place[1]) / (height * size)) ** 2
+        mask = torch.maximum(mask, torch.exp(-(radius**2)))
+    return mask[None, None]
+
+
 def skin_mask(points: Tensor, size: int) -> Tensor:
     """A soft oval over the skin of the face, with eyes and mouth left out: (1, 1, S, S) in [0, 1]."""
     oval = torch.from_numpy(face_mask(size)).to(points.device)
     y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
     middle = points[0].mean(dim=0)
     radius = ((x - middle[0]) / (0.31 * size)) ** 2 + ((y - middle[1] + 0.03 * size) / (0.36 * size)) ** 2
-    mask = oval * torch.sigmoid((1 - radius) * 6)
-    mouth = points[0, 3:].mean(dim=0)
-    for place, width, height in ((points[0, 0], 0.085, 0.045), (points[0, 1], 0.085, 0.045), (mouth, 0.14, 0.055)):
-        inside = ((x - place[0]) / (width * size)) ** 2 + ((y - place[1]) / (height * size)) ** 2
-        mask = mask * (1 - torch.exp(-(inside**2)))
-    return mask[None, None]
+    return oval * torch.sigmoid((1 - radius) * 6) * (1 - features_mask(points, size))
