@@ -63,9 +63,7 @@ def believable(change: Tensor) -> Tensor:
     return bright + blur(change - bright, sigma=change.shape[-1] * COLOUR_BLUR)
 
 
-def compose(
-    crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor
-) -> Tensor:
+def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor) -> Tensor:
     """The aged crop at the crop's own size.
 
     crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
