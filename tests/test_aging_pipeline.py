@@ -15,9 +15,9 @@ from models.faces.align import ffhq_quad, paste_mask
 from models.faces.change import paste_change
 from photos.io import Photo, open_photo
 from pipelines.aging import Aged, AgingOptions, AgingPipeline, parse_age, strip
-from pipelines.aging.compose import blur, compose, enlarge, texture_gain
+from pipelines.aging.compose import blur, compose, enlarge, follow_photo, relief_gain, relief_of
 from pipelines.aging.invert import InversionCache, psnr, tune
-from pipelines.aging.subject import landmarks_in_crop, skin_mask
+from pipelines.aging.subject import LEAST_LIKENESS, keep_likeness, landmarks_in_crop, skin_mask
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
@@ -109,6 +109,17 @@ def test_the_recipe_makes_the_same_picture_from_the_cache(
     assert difference.max() <= 2  # the tuned weights are stored in half precision
 
 
+def test_a_change_that_makes_someone_else_is_weakened(photo: Photo, pipeline: AgingPipeline) -> None:
+    subject, readers = pipeline._subject(photo.image, 0), pipeline._readers()
+    with torch.no_grad():
+        stranger = subject.crop.flip(2)
+        kept, identity = keep_likeness(subject, stranger, readers)
+        slight, same = keep_likeness(subject, subject.crop + 0.01, readers)
+    assert identity >= LEAST_LIKENESS or torch.allclose(kept, torch.lerp(subject.crop, stranger, 0.4), atol=1e-6)
+    assert (kept - subject.crop).abs().mean() < 0.9 * (stranger - subject.crop).abs().mean()
+    assert torch.equal(slight, subject.crop + 0.01) and same > 0.99
+
+
 def test_strength_scales_the_movement(photo: Photo, pipeline: AgingPipeline) -> None:
     crops = []
     for strength in (0.0, 0.5, 1.0):
@@ -178,25 +189,59 @@ def test_the_cache_survives_damage_and_stays_small(pipeline: AgingPipeline, phot
     assert InversionCache.key("x", 1) == InversionCache.key("x", 1) != InversionCache.key("x", 2)
 
 
+def smooth_picture(size: int, seed: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return enlarge(torch.rand(1, 3, 8, 8, generator=random) * 1.4 - 0.7, size).clamp(-0.9, 0.9)
+
+
 def test_compose_keeps_what_does_not_change() -> None:
-    random = torch.Generator().manual_seed(0)
-    crop = torch.rand(1, 3, 96, 96, generator=random) * 1.6 - 0.8
-    now = torch.rand(1, 3, 32, 32, generator=random) * 1.6 - 0.8
-    skin = torch.ones(1, 1, 96, 96)
-    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin, skin), crop, atol=1e-5)
-    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin, skin)
-    assert torch.allclose(lighter, crop + 0.08, atol=1e-4)
-    assert torch.allclose(compose(crop, now, now, 0.0, 0.0, skin, skin), enlarge(now, 96).clamp(-1, 1), atol=1e-5)
-    # Where the face becomes something else, the photo's misfit must not shine through.
-    other = compose(crop, now * 0, now * 0 + 0.9, 1.0, 0.0, skin, skin)
-    assert (other - 0.9).abs().mean() < 0.5 * (crop - 0.0).abs().mean()
+    crop, now = smooth_picture(96, 0), smooth_picture(32, 1)
+    skin = free = torch.ones(1, 1, 96, 96)
+    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin, free), crop, atol=1e-5)
+    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin, free)
+    assert torch.allclose(lighter, (crop + 0.08).clamp(-1, 1), atol=1e-4)
+    assert torch.allclose(compose(crop, now, now + 0.08, 1.0, 0.0, skin, 0 * free), crop, atol=1e-5)
+    assert torch.allclose(compose(crop, now, now * 0.5, 0.0, 0.0, skin, free), enlarge(now * 0.5, 96), atol=1e-5)
 
 
-def test_skin_texture_grows_with_age_and_edges_stay() -> None:
+def test_a_misplaced_change_follows_the_photo() -> None:
+    # Dark hair ends at column 96 of the photo; the generator believes that it ends 2 of 64 pixels further left.
+    crop = torch.full((1, 3, 192, 192), 0.6)
+    crop[..., :96] = -0.8
+    change = torch.zeros(1, 3, 64, 64)
+    change[..., :30] = 0.5
+    laid = follow_photo(change, crop, torch.zeros(1, 1, 192, 192))[0, 0, 96]
+    assert laid[70:94].min() > 0.25 and laid[98:].abs().max() < 0.05
+    assert laid[94] - laid[98] > 0.25
+
+
+def test_lines_are_drawn_on_skin_only() -> None:
+    crop, change = torch.full((1, 3, 96, 96), 0.3), torch.zeros(1, 3, 32, 32)
+    change[..., 16, 6:26] = -0.4
+    skin = torch.zeros(1, 1, 96, 96)
+    skin[..., :48] = 1
+    laid = follow_photo(change, crop, skin)[0, 0]
+    drawn = laid[36, 24:42].mean() - laid[49, 24:42].mean()
+    spread = laid[36, 60:72].mean() - laid[49, 60:72].mean()
+    assert drawn > 0.15 and spread < drawn / 3
+
+
+def test_colour_changes_are_wide_and_weaker() -> None:
+    change = torch.zeros(1, 3, 64, 64)
+    change[:, 0, 30:34, 30:34] = 0.8  # a red spot
+    laid = follow_photo(change, torch.zeros(1, 3, 64, 64), torch.ones(1, 1, 64, 64))[0]
+    assert (laid[0] - laid[2]).abs().max() < 0.15
+
+
+def test_relief_grows_with_age_and_edges_stay() -> None:
     fine, edge = torch.full((1, 3, 4, 4), 0.01), torch.full((1, 3, 4, 4), 0.5)
-    assert texture_gain(fine, 30.0).mean() > 0.012 > 0.01 > texture_gain(fine, -30.0).mean()
-    assert torch.allclose(texture_gain(edge, 40.0), edge) and torch.allclose(texture_gain(edge, -40.0), edge)
-    assert torch.allclose(texture_gain(fine, 0.0), fine)
+    assert relief_gain(fine, 30.0).mean() > 0.012 > 0.01 > 0.006 > relief_gain(fine, -30.0).mean()
+    assert torch.allclose(relief_gain(edge, 40.0), edge) and torch.allclose(relief_gain(edge, -40.0), edge)
+    assert torch.allclose(relief_gain(fine, 0.0), fine)
+    stripes = 0.05 * torch.sin(torch.arange(96.0) * 1.2).expand(1, 3, 96, 96)
+    assert relief_of(stripes + 0.2, 32).std() > 0.8 * stripes.std()
+    step = torch.where(torch.arange(96) < 48, -0.7, 0.7).expand(1, 3, 96, 96)
+    assert relief_of(step, 32)[..., :40].abs().max() < 0.15
 
 
 def test_blur_keeps_the_mean_and_spreads_a_dot() -> None:

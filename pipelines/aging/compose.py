@@ -10,18 +10,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Mean absolute change (of the range 2) from which the photo's own pixels begin to fade, and at which they are gone.
-MISFIT_FADE = (0.10, 0.45)
-TEXTURE_FADE = (0.45, 1.0)
-# Fine skin texture of another age: its gain doubles or halves over this many years.
-TEXTURE_YEARS = 60.0
-TEXTURE_GAIN = (0.55, 1.6)
-# Detail stronger than this is an edge (a lash, a nostril), not skin.
-SKIN_TEXTURE = 0.12
-# Standard deviation of the smoothing of colour changes, as a share of the side. Hair and skin change colour over
-# areas; at edges the two drawings differ by a pixel here and there, which would show as coloured fringes.
-COLOUR_BLUR = 1 / 36
+from .guided import apply_maps, linear_maps
+
 LUMA = (0.299, 0.587, 0.114)
+# Hair and skin change colour over wide areas; in small places the generator's colours are not to be trusted.
+COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.7  # standard deviation as a share of the side; how much is kept
+# Window and smoothness of the guided filter, as a share of the side and a variance (of the range -1..1).
+WINDOW, SMOOTHNESS = 1 / 14, 0.01
+LINES = 0.8  # of what the filter takes away, kept on skin: lines and folds have no edge in the photo yet
+# Change of brightness from which the photo's own fine texture begins to fade, and at which it is gone.
+TEXTURE_FADE = (0.5, 1.1)
+# Skin relief (pores, lines, blemishes) of another age: how many years double it, and how many take it away.
+MORE_RELIEF_YEARS, LESS_RELIEF_YEARS = 80.0, 40.0
+RELIEF_GAIN = (0.3, 1.5)
+# What counts as relief: the window and smoothness of the filter that takes it off the photo, and the amplitude from
+# which on it is an edge (a lash, a nostril) that keeps its strength.
+RELIEF_WINDOW, RELIEF_SMOOTHNESS, EDGE = 1 / 20, 0.02, 0.3
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:
@@ -48,37 +52,54 @@ def _fade(change: Tensor, limits: tuple[float, float]) -> Tensor:
     return 1 - x * x * (3 - 2 * x)
 
 
-def texture_gain(texture: Tensor, years: float) -> Tensor:
-    """Skin texture grows with age and softens with youth; edges keep their strength."""
-    low, high = TEXTURE_GAIN
-    gain = min(max(2.0 ** (years / TEXTURE_YEARS), low), high)
-    edge = (texture.abs().mean(dim=1, keepdim=True) / SKIN_TEXTURE).clamp(0, 1)
-    return texture * (gain + (1 - gain) * edge)
+def relief_gain(relief: Tensor, years: float) -> Tensor:
+    """Skin relief (1, 3, S, S) after `years` more or, if negative, fewer; edges keep their strength."""
+    low, high = RELIEF_GAIN
+    gain = min(max(1 + years / (MORE_RELIEF_YEARS if years > 0 else LESS_RELIEF_YEARS), low), high)
+    edge = (relief.abs().mean(dim=1, keepdim=True) / EDGE).clamp(0, 1)
+    return relief * (gain + (1 - gain) * edge)
 
 
-def believable(change: Tensor) -> Tensor:
-    """The change (N, 3, H, W) with its colour part smoothed; brightness keeps its lines."""
-    weights = torch.tensor(LUMA, dtype=change.dtype, device=change.device).view(1, 3, 1, 1)
-    bright = (change * weights).sum(dim=1, keepdim=True)
-    return bright + blur(change - bright, sigma=change.shape[-1] * COLOUR_BLUR)
+def relief_of(crop: Tensor, small: int) -> Tensor:
+    """What an edge-preserving filter at `small` pixels takes off the photo (1, 3, S, S)."""
+    guide = enlarge(crop, small)
+    maps = linear_maps(guide, guide, max(round(small * RELIEF_WINDOW), 1), RELIEF_SMOOTHNESS)
+    return crop - apply_maps(maps, crop)
+
+
+def brightness(x: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, 1, H, W)."""
+    weights = torch.tensor(LUMA, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
+    return (x * weights).sum(dim=1, keepdim=True)
+
+
+def follow_photo(change: Tensor, crop: Tensor, skin: Tensor) -> Tensor:
+    """The change (1, 3, R, R) at the size of the crop (1, 3, S, S), with the crop's edges instead of its own.
+
+    Colour changes slowly over the face. On skin (1, 1, S, S) lines of brightness that the photo does not have yet stay.
+    """
+    small, size = change.shape[-1], crop.shape[-1]
+    bright = brightness(change)
+    change = bright + COLOUR_SHARE * blur(change - bright, sigma=small * COLOUR_BLUR)
+    guide = enlarge(crop, small)
+    maps = linear_maps(change, guide, max(round(small * WINDOW), 1), SMOOTHNESS)
+    lines = bright - brightness(apply_maps(maps, guide))
+    return apply_maps(maps, crop) + LINES * skin * enlarge(lines, size)
 
 
 def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor) -> Tensor:
     """The aged crop at the crop's own size.
 
     crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
-    detail: share of the photo's own detail that stays; years: target minus present age.
-    skin: (1, 1, S, S) in [0, 1], where skin texture may be strengthened or softened; free: how much of the change
-    each place takes (little in eyes and mouth, whose shape must stay the photo's).
-    With now == then and detail 1 the result is the photo, apart from skin texture when years != 0.
+    detail: 1 lays the change over the photo, 0 shows the generator's own drawing; years: target minus present age.
+    skin: (1, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; free: how much of
+    the change each place takes (little in eyes and mouth, whose shape must stay the photo's).
+    With now == then, detail 1 and years 0 the result is the photo.
     """
     size, small = crop.shape[-1], now.shape[-1]
-    then = now + believable(then - now) * enlarge(free, small)
-    change = blur((then - now).abs().mean(dim=1, keepdim=True), sigma=small / 64)
-    coarse = enlarge(enlarge(crop, min(small, size)), size)
-    texture = crop - coarse
-    misfit = coarse - enlarge(now, size)
-    misfit = misfit * _fade(enlarge(change, size), MISFIT_FADE)
-    aged = texture_gain(texture, years)
-    texture = (texture + skin * (aged - texture)) * _fade(enlarge(change, size), TEXTURE_FADE)
-    return (enlarge(then, size) + detail * (misfit + texture)).clamp(-1, 1)
+    change = follow_photo(then - now, crop, skin) * free
+    relief = relief_of(crop, small)
+    aged = relief + skin * (relief_gain(relief, years) - relief)
+    kept = _fade(blur(change.abs().mean(dim=1, keepdim=True), sigma=size / 64), TEXTURE_FADE)
+    laid = crop - relief + aged * kept + change
+    return torch.lerp(enlarge(then, size), laid, detail).clamp(-1, 1)

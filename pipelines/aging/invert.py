@@ -26,8 +26,9 @@ from models.perceptual import PerceptualLoss
 from models.stylegan2 import Generator, SynthesisNetwork, pool_to
 from pipelines.events import CancelToken, Eta, Event
 
-LEARNING_RATE = 2e-3
-PIXEL_WEIGHT = 2.0
+# Equalised weights have unit variance and can take longer steps than biases and styles.
+WEIGHT_RATE, OTHER_RATE = 6e-3, 3e-3
+PIXEL_WEIGHT = 4.0
 GOOD_PSNR = 33.0  # dB; past this the photo's own detail carries the rest
 GOOD_DISTANCE = 0.02
 KEPT_FILES = 64
@@ -89,7 +90,7 @@ def tune(
     Yields an Event a step; the last one's value is the Inversion. Raises Cancelled between steps.
     """
     synthesis = copy.deepcopy(nets.generator.synthesis).requires_grad_(True)
-    optimizer = torch.optim.Adam(synthesis.parameters(), LEARNING_RATE, betas=(0.9, 0.99))
+    optimizer = _optimizer(synthesis)
     eta = Eta()
     wanted = nets.perceptual.features(crop)
     fit, distance = 0.0, 1.0
@@ -102,7 +103,7 @@ def tune(
         if step == steps or (fit > GOOD_PSNR and distance < GOOD_DISTANCE):
             break
         for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+            group["lr"] = group["peak"] * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         optimizer.zero_grad(set_to_none=True)
         (apart + PIXEL_WEIGHT * F.mse_loss(image, crop)).backward()
         optimizer.step()
@@ -110,6 +111,14 @@ def tune(
         yield Event("tune", message, step + 1, steps, eta.update(step + 1, steps))
     inversion = Inversion(synthesis.eval().requires_grad_(False), pivot, fit, distance)
     yield Event("tune", f"This face is learnt: {fit:.1f} dB", steps, steps, 0.0, value=inversion)
+
+
+def _optimizer(synthesis: SynthesisNetwork) -> torch.optim.Adam:
+    named = list(synthesis.named_parameters())
+    long = [value for name, value in named if name.endswith("weight") and "torgb" not in name]
+    short = [value for name, value in named if not name.endswith("weight") or "torgb" in name]
+    groups = [{"params": long, "peak": WEIGHT_RATE}, {"params": short, "peak": OTHER_RATE}]
+    return torch.optim.Adam(groups, WEIGHT_RATE, betas=(0.9, 0.99))
 
 
 class InversionCache:

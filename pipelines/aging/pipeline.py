@@ -30,7 +30,7 @@ from pipelines.runtime import Runtime
 from .compose import compose, enlarge
 from .invert import AgingNets, Inversion, InversionCache, tune
 from .options import Aged, AgingOptions, FoundFace
-from .subject import Readers, Subject, prepare
+from .subject import Readers, Subject, keep_likeness, prepare
 
 RECIPE_VERSION = 1
 THUMBNAIL = 128
@@ -166,9 +166,9 @@ class _Work:
         years = target - subject.age
         years *= self.options.strength
         crop = compose(subject.crop, now, then, self.options.detail, years, subject.skin, subject.free)
+        crop, identity = keep_likeness(subject, crop, self.readers)
         image = paste_change(subject.photo, subject.crop, crop, subject.quad)
         age = self.readers.read_age(crop, subject.points)
-        identity = float((self.readers.embed(crop, subject.points) * subject.embedding).sum())
         recipe = self.recipe(target)
         return Aged(target, image, to_pil(crop), age, identity, recipe, time.monotonic() - began)
 

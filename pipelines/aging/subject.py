@@ -17,7 +17,9 @@ from models.faces.mask import face_mask
 from models.images import to_tensor
 
 LARGEST_CROP, SMALLEST_CROP = 1024, 256
-FEATURES_KEPT = 0.7  # of eyes and mouth, against what the generator draws there
+LEAST_LIKENESS = 0.52  # cosine; the network's own limit for one person is 0.363
+LIKENESS_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+FEATURES_KEPT = 0.8  # of eyes and mouth, against what the generator draws there
 
 
 class Readers(nn.Module):
@@ -77,6 +79,20 @@ def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
         embedding = readers.embed(crop, points)
     free = 1 - FEATURES_KEPT * features_mask(points, size)
     return Subject(photo, face, quad, crop, points, age, gender, embedding, skin_mask(points, size), free)
+
+
+def keep_likeness(subject: Subject, aged: Tensor, readers: Readers) -> tuple[Tensor, float]:
+    """The aged crop, or as much of the way to it as leaves the person recognisable; and its cosine to the photo.
+
+    It still must be that person: below LEAST_LIKENESS the change is weakened by tenths, down to two fifths.
+    """
+    crop, identity = aged, 0.0
+    for share in LIKENESS_SHARES:
+        crop = aged if share == 1.0 else torch.lerp(subject.crop, aged, share)
+        identity = float((readers.embed(crop, subject.points) * subject.embedding).sum())
+        if identity >= LEAST_LIKENESS:
+            break
+    return crop, identity
 
 
 def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Tensor:
