@@ -121,12 +121,3 @@ def _overlap(a: Sequence[float] | torch.Tensor, b: Sequence[float] | torch.Tenso
 def load_finder(device: str | torch.device = "cpu") -> FaceFinder:
     """YuNet with its weights, frozen, in eval mode."""
     return load_frozen(FaceFinder(), "faces/yunet.safetensors", device)
-
-
-def __getattr__(name: str) -> object:
-    """`FaceDetector` and `load_detector` have moved to models.faces.detect."""
-    if name in ("FaceDetector", "load_detector"):
-        from models.faces import detect
-
-        return getattr(detect, name)
-    raise AttributeError(name)
