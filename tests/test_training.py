@@ -209,7 +209,7 @@ def test_export_writes_files_that_decode_the_same(heads: RenderedHeads, folder: 
     trainer.train_step()
     save_checkpoint(trainer, tmp_path / "checkpoint.pt")
     mapping.main(tmp_path, [folder], tmp_path / "mapping.pt", steps=3)
-    export.main(tmp_path, tmp_path / "out", tmp_path / "mapping.pt", None)
+    export.main(tmp_path, tmp_path / "out", tmp_path / "mapping.pt", None, tmp_path / "sheet.png")
     generator = load_generator(tmp_path / "out" / "generator.safetensors")
     encoder = load_encoder(tmp_path / "out" / "encoder.safetensors")
     x = with_age(pool_to(heads.pictures([2]), 32), torch.tensor([40.0]))
@@ -221,4 +221,6 @@ def test_export_writes_files_that_decode_the_same(heads: RenderedHeads, folder: 
     assert (got - wanted).abs().max() < 0.02 * wanted.abs().max() + 0.01
     card = json.loads((tmp_path / "out" / "encoder.json").read_text())
     assert card["sha256"] == hashlib.sha256((tmp_path / "out" / "encoder.safetensors").read_bytes()).hexdigest()
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (10 * SIZE, 4 * SIZE)
     assert card["steps"] == 1 and card["licence"] == "Apache-2.0"

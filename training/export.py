@@ -18,6 +18,7 @@ from models.stylegan2 import Generator, save_generator
 
 from .config import PriorConfig
 from .networks import Models, build_models
+from .sheets import samples, save_sheet
 
 
 def load_run(run: Path) -> tuple[Models, dict[str, Any]]:
@@ -58,6 +59,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("assets/heads"),
     mapping: Annotated[Path | None, typer.Option(help="Weights of training.mapping.")] = None,
     quality: Annotated[Path | None, typer.Option(help="JSON of training.evaluate.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Where a picture of random heads goes.")] = None,
 ) -> None:
     """Write generator.safetensors and encoder.safetensors with their cards."""
     models, state = load_run(run)
@@ -69,6 +71,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     save_generator(generator, out / "generator.safetensors")
     save_encoder(encoder, out / "encoder.safetensors")
+    if sheet is not None:
+        save_sheet(samples(generator, 4, 10), sheet)
     for name, title in (("generator", "StyleGAN2 of rendered heads"), ("encoder", "Age encoder of rendered heads")):
         path = out / f"{name}.safetensors"
         text = json.dumps(card(path, f"{title}, {generator.resolution} px", state, figures), indent=2)

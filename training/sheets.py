@@ -40,3 +40,11 @@ def save_sheet(pictures: Tensor, path: Path) -> None:
     """Write (rows, columns, 3, R, R) in [-1, 1] as one picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     to_pil(tile(pictures.float().cpu())).save(path)
+
+
+@torch.no_grad()
+def samples(generator: Generator, rows: int, columns: int, psi: float = 0.8, seed: int = 0) -> Tensor:
+    """Heads of random z: (rows, columns, 3, R, R)."""
+    z = torch.randn(rows * columns, generator.z_dim, generator=torch.Generator().manual_seed(seed))
+    images = generator.synthesis(generator.mapping(z, truncation_psi=psi), "none").clamp(-1, 1)
+    return images.unflatten(0, (rows, columns))
