@@ -17,7 +17,9 @@ LUMA = (0.299, 0.587, 0.114)
 COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.7  # standard deviation as a share of the side; how much is kept
 # Window and smoothness of the guided filter, as a share of the side and a variance (of the range -1..1).
 WINDOW, SMOOTHNESS = 1 / 14, 0.01
-LINES = 0.8  # of what the filter takes away, kept on skin: lines and folds have no edge in the photo yet
+LINES = 1.1  # of what the filter takes away, kept on skin: lines and folds have no edge in the photo yet
+# No change is larger than this (of the range -1..1), softly: what would be is a shape drawn in the wrong place.
+LARGEST_CHANGE = 0.4
 # Change of brightness from which the photo's own fine texture begins to fade, and at which it is gone.
 TEXTURE_FADE = (0.5, 1.1)
 # Skin relief (pores, lines, blemishes) of another age: how many years double it, and how many take it away.
@@ -26,6 +28,8 @@ RELIEF_GAIN = (0.3, 1.5)
 # What counts as relief: the window and smoothness of the filter that takes it off the photo, and the amplitude from
 # which on it is an edge (a lash, a nostril) that keeps its strength.
 RELIEF_WINDOW, RELIEF_SMOOTHNESS, EDGE = 1 / 20, 0.02, 0.3
+# Off the skin (hair, beard) contrast goes with brightness; the offset keeps black from growing without bounds.
+BLACK, STRAND_GAIN = 0.12, (0.6, 2.6)
 
 
 def enlarge(x: Tensor, size: int) -> Tensor:
@@ -60,6 +64,13 @@ def relief_gain(relief: Tensor, years: float) -> Tensor:
     return relief * (gain + (1 - gain) * edge)
 
 
+def strand_gain(before: Tensor, after: Tensor) -> Tensor:
+    """How much stronger the contrast of hair gets when it grows lighter: grey hair is no black hair under a veil."""
+    low, high = STRAND_GAIN
+    dark, light = ((brightness(x) + 1) / 2 + BLACK for x in (before, after))
+    return (light.clamp(min=BLACK) / dark.clamp(min=BLACK)).clamp(low, high)
+
+
 def relief_of(crop: Tensor, small: int) -> Tensor:
     """What an edge-preserving filter at `small` pixels takes off the photo (1, 3, S, S)."""
     guide = enlarge(crop, small)
@@ -84,7 +95,8 @@ def follow_photo(change: Tensor, crop: Tensor, skin: Tensor) -> Tensor:
     guide = enlarge(crop, small)
     maps = linear_maps(change, guide, max(round(small * WINDOW), 1), SMOOTHNESS)
     lines = bright - brightness(apply_maps(maps, guide))
-    return apply_maps(maps, crop) + LINES * skin * enlarge(lines, size)
+    laid = apply_maps(maps, crop) + LINES * skin * enlarge(lines, size)
+    return LARGEST_CHANGE * torch.tanh(laid / LARGEST_CHANGE)
 
 
 def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor) -> Tensor:
@@ -99,7 +111,8 @@ def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float
     size, small = crop.shape[-1], now.shape[-1]
     change = follow_photo(then - now, crop, skin) * free
     relief = relief_of(crop, small)
-    aged = relief + skin * (relief_gain(relief, years) - relief)
+    smooth = crop - relief
+    strands = relief * strand_gain(smooth, smooth + change)
+    aged = strands + skin * (relief_gain(relief, years) - strands)
     kept = _fade(blur(change.abs().mean(dim=1, keepdim=True), sigma=size / 64), TEXTURE_FADE)
-    laid = crop - relief + aged * kept + change
-    return torch.lerp(enlarge(then, size), laid, detail).clamp(-1, 1)
+    return torch.lerp(enlarge(then, size), smooth + aged * kept + change, detail).clamp(-1, 1)

@@ -36,7 +36,7 @@ KEPT_FILES = 64
 
 @dataclass(frozen=True)
 class Inversion:
-    """A generator that draws one face: `synthesis` tuned, `pivot` (1, num_ws, w_dim), quality at the pivot."""
+    """A generator that draws one face: `synthesis` tuned, `pivot` (N, num_ws, w_dim), quality at the pivot."""
 
     synthesis: SynthesisNetwork
     pivot: Tensor
@@ -70,7 +70,7 @@ class AgingNets:
         return (age + float(np.interp(age, read, asked))) / 2
 
     def encode(self, crop: Tensor, age: float) -> Tensor:
-        """Crop (1, 3, R, R) and the age to show in years -> w+ (1, num_ws, w_dim)."""
+        """Crops (N, 3, R, R) and the age to show in years -> w+ (N, num_ws, w_dim)."""
         ages = torch.full((len(crop),), self.asked(age), device=crop.device)
         codes: Tensor = self.encoder(with_age(pool_to(crop, self.encoder.resolution), ages))
         return codes + self.generator.mapping.w_avg
@@ -85,7 +85,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
 def tune(
     nets: AgingNets, crop: Tensor, pivot: Tensor, steps: int, cancel: CancelToken | None = None
 ) -> Iterator[Event]:
-    """Tune a copy of the generator until it draws `crop` (1, 3, R, R) at `pivot`, or for `steps` steps.
+    """Tune a copy of the generator until it draws `crop` (N, 3, R, R) at `pivot`, or for `steps` steps.
 
     Yields an Event a step; the last one's value is the Inversion. Raises Cancelled between steps.
     """

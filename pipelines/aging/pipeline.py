@@ -140,7 +140,9 @@ class _Work:
     ):
         self.readers, self.nets, self.photo = pipeline._readers(), nets, photo
         self.subject, self.options, self.face = subject, options, face
-        self.small = enlarge(subject.crop, nets.generator.resolution)
+        small = enlarge(subject.crop, nets.generator.resolution)
+        # The face and its mirror image: what the generator does to one side only is halved when both are averaged.
+        self.small = torch.cat([small, small.flip(3)])
         with torch.no_grad():
             self.present = nets.encode(self.small, subject.age)
 
@@ -192,5 +194,6 @@ def _reading(card: dict[str, Any]) -> tuple[list[float], list[float]]:
 
 
 def _decode(synthesis: SynthesisNetwork, ws: Tensor) -> Tensor:
-    image: Tensor = synthesis(ws)
-    return image.float()
+    """The face (1, 3, R, R) from the codes (2, num_ws, w_dim) of a crop and of its mirror image."""
+    plain, mirrored = synthesis(ws).float().split(1)
+    return (plain + mirrored.flip(3)) / 2
