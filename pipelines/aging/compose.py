@@ -23,8 +23,8 @@ LARGEST_CHANGE = 0.4
 # Change of brightness from which the photo's own fine texture begins to fade, and at which it is gone.
 TEXTURE_FADE = (0.5, 1.1)
 # Skin relief (pores, lines, blemishes) of another age: how many years double it, and how many take it away.
-MORE_RELIEF_YEARS, LESS_RELIEF_YEARS = 80.0, 40.0
-RELIEF_GAIN = (0.3, 1.5)
+MORE_RELIEF_YEARS, LESS_RELIEF_YEARS = 60.0, 26.0
+RELIEF_GAIN = (0.2, 1.7)
 # What counts as relief: the window and smoothness of the filter that takes it off the photo, and the amplitude from
 # which on it is an edge (a lash, a nostril) that keeps its strength.
 RELIEF_WINDOW, RELIEF_SMOOTHNESS, EDGE = 1 / 20, 0.02, 0.3
