@@ -105,7 +105,7 @@ def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float
     crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
     detail: 1 lays the change over the photo, 0 shows the generator's own drawing; years: target minus present age.
     skin: (1, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; free: how much of
-    the change each place takes (little in eyes and mouth, whose shape must stay the photo's).
+    the change each place takes (little in eyes, nose and mouth, whose shape must stay the photo's).
     With now == then, detail 1 and years 0 the result is the photo.
     """
     size, small = crop.shape[-1], now.shape[-1]

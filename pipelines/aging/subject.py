@@ -19,7 +19,7 @@ from models.images import to_tensor
 LARGEST_CROP, SMALLEST_CROP = 1024, 256
 LEAST_LIKENESS = 0.52  # cosine; the network's own limit for one person is 0.363
 LIKENESS_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
-FEATURES_KEPT = 0.8  # of eyes and mouth, against what the generator draws there
+FEATURES_KEPT = 0.8  # of eyes, nose and mouth, against what the generator draws there
 
 
 class Readers(nn.Module):
@@ -104,18 +104,24 @@ def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Ten
 
 
 def features_mask(points: Tensor, size: int) -> Tensor:
-    """Where eyes and mouth are, soft: (1, 1, S, S) in [0, 1]. `points` (1, 5, 2) in pixels of the crop."""
+    """Where eyes, nose and mouth are, soft: (1, 1, S, S) in [0, 1]. `points` (1, 5, 2) in pixels of the crop."""
     y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
     mouth = points[0, 3:].mean(dim=0)
+    nose = points[0, 2].lerp(mouth, 0.2)  # the nostrils lie below the tip
     mask = torch.zeros_like(x)
-    for place, width, height in ((points[0, 0], 0.085, 0.045), (points[0, 1], 0.085, 0.045), (mouth, 0.14, 0.055)):
+    for place, width, height in (
+        (points[0, 0], 0.085, 0.045),
+        (points[0, 1], 0.085, 0.045),
+        (nose, 0.085, 0.05),
+        (mouth, 0.14, 0.055),
+    ):
         radius = ((x - place[0]) / (width * size)) ** 2 + ((y - place[1]) / (height * size)) ** 2
         mask = torch.maximum(mask, torch.exp(-(radius**2)))
     return mask[None, None]
 
 
 def skin_mask(points: Tensor, size: int) -> Tensor:
-    """A soft oval over the skin of the face, with eyes and mouth left out: (1, 1, S, S) in [0, 1]."""
+    """A soft oval over the skin of the face, with eyes, nose and mouth left out: (1, 1, S, S) in [0, 1]."""
     oval = torch.from_numpy(face_mask(size)).to(points.device)
     y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
     middle = points[0].mean(dim=0)
