@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -262,18 +261,15 @@ def command(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["age", "--help"], ["doctor", "--help"]])
-def test_help_answers_in_a_second(arguments: list[str]) -> None:
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        done = command(*arguments)
-        times.append(time.monotonic() - began)
-        assert done.returncode == 0 and "Usage:" in done.stdout and done.stderr == ""
-    assert min(times) < 1.0, times
+def test_help_answers(arguments: list[str]) -> None:
+    done = command(*arguments)
+    assert done.returncode == 0 and "Usage:" in done.stdout and done.stderr == ""
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = "import sys, app; app.main(['age', '--help']); print(*sorted({n.split('.')[0] for n in sys.modules}))"
+@pytest.mark.parametrize("arguments", [["--help"], ["age", "--help"], ["doctor", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    """What keeps help instant, whatever else the machine is doing."""
+    code = f"import sys, app; app.main({arguments}); print(*sorted({{n.split('.')[0] for n in sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not loaded & {"torch", "numpy", "gradio", "diffusers", "cv2", "PIL", "facexlib"}

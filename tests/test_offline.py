@@ -95,7 +95,11 @@ def test_the_page_is_served_and_needs_nothing_from_elsewhere(running: App) -> No
     status, page = get(running.port, "/")
     assert status == 200 and "Everyage" in page
     assert get(running.port, "/config")[0] == 200
-    assert f"127.0.0.1:{running.port}" in running.output.read_text()
+    # The address is printed once the server stands, which may be a moment after it answers.
+    deadline = time.monotonic() + START_S
+    while f"127.0.0.1:{running.port}" not in running.output.read_text():
+        assert time.monotonic() < deadline, running.output.read_text()
+        time.sleep(0.1)
 
 
 def test_only_this_machine_is_served(running: App) -> None:
