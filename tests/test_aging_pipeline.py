@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.compat import ensure_torchvision
 from models.errors import Cancelled, InputError
 from models.faces.align import ffhq_quad, paste_mask
 from models.faces.change import paste_change
@@ -128,6 +129,23 @@ def test_strength_scales_the_movement(photo: Photo, pipeline: AgingPipeline) -> 
         crops.append(np.asarray(done.value[0].crop).astype(float))
     half, full = (np.abs(crop - crops[0]).mean() for crop in crops[1:])
     assert 0 < half < full
+
+
+def test_added_parsing_weights_confine_the_change(photo: Photo, tmp_path: Path) -> None:
+    ensure_torchvision()
+    from facexlib.parsing.bisenet import BiSeNet
+
+    torch.manual_seed(1)
+    (tmp_path / "models").mkdir()
+    torch.save(BiSeNet(num_class=19).state_dict(), tmp_path / "models" / "parsing_bisenet.pth")
+    parsing = AgingPipeline(Runtime(load_settings(data=tmp_path, device="cpu")), tmp_path)
+    mask = parsing.face_mask(parsing._subject(photo.image, 0))
+    assert mask is not None and mask.ndim == 2 and mask.shape[0] == mask.shape[1]
+    assert 0 <= mask.min() <= mask.max() <= 1 and mask.std() > 0
+    done = list(parsing.run(photo, [75.0], AgingOptions(tune_steps=0)))[-1].value[0]
+    laid = paste_mask(photo.image.size, ffhq_quad(parsing.find_faces(photo.image)[0].face.landmarks), mask)
+    before, after = np.asarray(photo.image), np.asarray(done.image)
+    assert np.array_equal(before[laid == 0], after[laid == 0]) and not np.array_equal(before, after)
 
 
 def test_cancel_stops_between_steps(photo: Photo, pipeline: AgingPipeline) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -20,6 +21,7 @@ from models.faces.change import paste_change
 from models.faces.checks import check_face, face_warnings, require_face
 from models.faces.detect import Face, FaceDetector, detect_faces, load_detector
 from models.faces.identity import load_identity_net
+from models.faces.parse import FaceParser, parser_weights
 from models.images import to_pil
 from models.perceptual import load_perceptual
 from models.stylegan2 import SynthesisNetwork, load_generator
@@ -27,7 +29,7 @@ from photos.opening import Photo
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 
-from .compose import compose, enlarge
+from .compose import blur, compose, enlarge
 from .invert import AgingNets, Inversion, InversionCache, tune
 from .options import Aged, AgingOptions, FoundFace
 from .subject import Readers, Subject, keep_likeness, prepare
@@ -36,6 +38,7 @@ RECIPE_VERSION = 1
 THUMBNAIL = 128
 # The prior takes too little age away; likeness leaves room for more.
 YOUNGER_PACE = 1.35
+MASK_SOFTNESS = 0.02  # of the edge of a parsed face, as a share of the crop's side
 
 
 class AgingPipeline:
@@ -43,7 +46,8 @@ class AgingPipeline:
 
     def __init__(self, runtime: Runtime, data: Path):
         self.runtime = runtime
-        self.cache = InversionCache(Path(data) / "cache" / "aging")
+        self.data = Path(data)
+        self.cache = InversionCache(self.data / "cache" / "aging")
         self._seen: dict[int, tuple[weakref.ref[Image.Image], list[Face]]] = {}
 
     def _detector(self) -> FaceDetector:
@@ -65,6 +69,15 @@ class AgingPipeline:
             read_card(generator)["sha256"][:16] + read_card(encoder)["sha256"][:16],
             _reading(read_card(encoder)),
         )
+
+    def face_mask(self, subject: Subject) -> np.ndarray | None:
+        """Face and hair (S, S) by the parsing network, softened, if the person has added its weights; else None."""
+        weights = parser_weights(self.data)
+        if weights is None:
+            return None
+        parser = self.runtime.pool.get(str(weights), lambda: FaceParser(weights, self.runtime.device))
+        mask = blur(parser(subject.crop).clone(), sigma=subject.crop.shape[-1] * MASK_SOFTNESS)
+        return mask[0, 0].cpu().numpy()
 
     def find_faces(self, photo: Image.Image) -> list[FoundFace]:
         """Every face of a photo (PIL RGB), largest first. Raises InputError when there is none."""
@@ -142,6 +155,7 @@ class _Work:
     ):
         self.readers, self.nets, self.photo = pipeline._readers(), nets, photo
         self.subject, self.options, self.face = subject, options, face
+        self.mask = pipeline.face_mask(subject)
         small = enlarge(subject.crop, nets.generator.resolution)
         # The face and its mirror image: what the generator does to one side only is halved when both are averaged.
         self.small = torch.cat([small, small.flip(3)])
@@ -172,7 +186,7 @@ class _Work:
         years *= self.options.strength
         crop = compose(subject.crop, now, then, self.options.detail, years, subject.skin, subject.free)
         crop, identity = keep_likeness(subject, crop, self.readers)
-        image = paste_change(subject.photo, subject.crop, crop, subject.quad)
+        image = paste_change(subject.photo, subject.crop, crop, subject.quad, self.mask)
         age = self.readers.read_age(crop, subject.points)
         recipe = self.recipe(target)
         return Aged(target, image, to_pil(crop), age, identity, recipe, time.monotonic() - began)
