@@ -303,10 +303,20 @@ sys.exit(app.main(sys.argv[1:]))
 """
 
 
+def hear_interrupts() -> None:
+    """A shell that runs the tests in the background has them, and what they start, ignore Ctrl+C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_cleanly(tmp_path: Path, astronaut: Path) -> None:
     arguments = ["age", str(astronaut), "--to", "70", "--out", str(tmp_path / "o.png"), "--data", str(tmp_path / "d")]
     with subprocess.Popen(
-        [sys.executable, "-c", SLOW, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_interrupts,
     ) as process:
         assert process.stderr is not None and process.stdout is not None
         for line in process.stderr:

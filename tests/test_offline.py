@@ -56,7 +56,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with (
         output.open("w") as sink,
         subprocess.Popen(
-            command, cwd=ROOT, env=watched(log), stdout=sink, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=ROOT,
+            env=watched(log),
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            text=True,
+            # A shell that runs the tests in the background has them, and what they start, ignore Ctrl+C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
     ):
         app = App(process, port, log, output)
