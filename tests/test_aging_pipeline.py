@@ -16,9 +16,9 @@ from models.faces.align import ffhq_quad, paste_mask
 from models.faces.change import paste_change
 from photos.io import Photo, open_photo
 from pipelines.aging import Aged, AgingOptions, AgingPipeline, parse_age, strip
-from pipelines.aging.compose import blur, compose, enlarge, follow_photo, relief_gain, relief_of
+from pipelines.aging.compose import blur, compose, enlarge, follow_photo, relief_gain, relief_of, soften_folds
 from pipelines.aging.invert import InversionCache, psnr, tune
-from pipelines.aging.subject import LEAST_LIKENESS, keep_likeness, landmarks_in_crop, skin_mask
+from pipelines.aging.subject import LEAST_LIKENESS, keep_likeness, landmarks_in_crop, prepare, skin_mask
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
@@ -222,6 +222,28 @@ def test_compose_keeps_what_does_not_change() -> None:
     assert torch.allclose(compose(crop, now, now * 0.5, 0.0, 0.0, skin, free), enlarge(now * 0.5, 96), atol=1e-5)
 
 
+def test_the_background_stays_and_an_unseen_face_does_not_count_as_background(
+    photo: Photo, pipeline: AgingPipeline
+) -> None:
+    subject = pipeline._subject(photo.image, 0)
+    size = subject.free.shape[-1]
+    free = subject.free[0, 0]
+    assert free[: size // 10, : size // 10].max() < 0.02  # the wall in the upper left corner
+    assert free[size // 3, size // 2] > 0.9  # the forehead
+
+    class Blind(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(x[:, :1])
+
+    readers = pipeline._readers()
+    seeing, readers.person = readers.person, Blind()  # type: ignore[assignment]
+    try:
+        blind = prepare(photo.image, subject.face, readers).free[0, 0]
+    finally:
+        readers.person = seeing
+    assert blind[: size // 10, : size // 10].min() > 0.9
+
+
 def test_a_misplaced_change_follows_the_photo() -> None:
     # Dark hair ends at column 96 of the photo; the generator believes that it ends 2 of 64 pixels further left.
     crop = torch.full((1, 3, 192, 192), 0.6)
@@ -260,6 +282,21 @@ def test_relief_grows_with_age_and_edges_stay() -> None:
     assert relief_of(stripes + 0.2, 32).std() > 0.8 * stripes.std()
     step = torch.where(torch.arange(96) < 48, -0.7, 0.7).expand(1, 3, 96, 96)
     assert relief_of(step, 32)[..., :40].abs().max() < 0.15
+
+
+def test_folds_soften_towards_youth_on_skin_only() -> None:
+    fold = 0.2 * torch.exp(-(((torch.arange(192.0) - 96) / 6) ** 2))
+    crop = (0.3 - fold.view(1, 1, -1, 1)).expand(1, 3, 192, 192).contiguous()
+    skin = torch.zeros(1, 1, 192, 192)
+    skin[..., :96] = 1
+
+    def depth(years: float, column: int) -> float:
+        softened = soften_folds(crop, 64, years, skin)
+        return float(softened[0, 0, 30, column] - softened[0, 0, 96, column])
+
+    assert depth(-30, 40) < 0.75 * depth(0, 40) and depth(-5, 40) < 0.95 * depth(0, 40)
+    assert depth(-30, 150) == depth(0, 150)
+    assert soften_folds(crop, 64, 20.0, skin) is crop
 
 
 def test_blur_keeps_the_mean_and_spreads_a_dot() -> None:

@@ -19,6 +19,7 @@ from models.assets import asset_path, read_card
 from models.errors import EveryageError
 from models.faces.frozen import load_frozen
 from models.faces.identity import IdentityNet
+from models.faces.person import load_person_net, person_mask
 from models.faces.points import PointNet, load_point_net
 from models.faces.warp import similarity, warp_to_chip
 from models.faces.yunet import FaceFinder, load_finder
@@ -32,6 +33,7 @@ LOADERS: dict[str, Callable[[], nn.Module]] = {
     "dlib_gender": faces.load_gender_net,
     "yunet": load_finder,
     "mtcnn_points": load_point_net,
+    "person": load_person_net,
     "stlpips_alex": load_perceptual,
 }
 
@@ -134,6 +136,17 @@ def test_points_equal_the_package(photo: torch.Tensor) -> None:
     wanted = torch.tensor(REFERENCE["mtcnn_points_of_every_5th_of_rows_60_180_columns_160_280_doubled"])
     assert (points[0] - wanted).abs().max() < 1e-3
     assert score.shape == (1,) and score.item() > 0.9
+
+
+def test_the_person_equals_the_original(photo: torch.Tensor) -> None:
+    net, part = load_person_net(), photo[:, :, :256, 96:352]
+    mask = person_mask(net, part)
+    assert mask.shape == (1, 1, 256, 256)
+    wanted = torch.tensor(REFERENCE["person_of_rows_0_256_columns_96_352_every_16th"])
+    assert (mask[0, 0, ::16, ::16] - wanted).abs().max() < 1e-3
+    assert 0.3 < wanted.mean() < 0.7  # both are there, person and background
+    larger = person_mask(net, torch.nn.functional.interpolate(part, scale_factor=2.0, mode="bilinear"))
+    assert larger.shape == (1, 1, 512, 512) and (larger[..., ::2, ::2] - mask).abs().mean() < 0.02
 
 
 def test_perceptual_distance_equals_the_package(photo: torch.Tensor) -> None:

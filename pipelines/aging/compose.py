@@ -14,7 +14,7 @@ from .guided import apply_maps, linear_maps
 
 LUMA = (0.299, 0.587, 0.114)
 # Hair and skin change colour over wide areas; in small places the generator's colours are not to be trusted.
-COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.7  # standard deviation as a share of the side; how much is kept
+COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.45  # standard deviation as a share of the side; how much is kept
 # Window and smoothness of the guided filter, as a share of the side and a variance (of the range -1..1).
 WINDOW, SMOOTHNESS = 1 / 14, 0.01
 LINES = 1.1  # of what the filter takes away, kept on skin: lines and folds have no edge in the photo yet
@@ -28,6 +28,10 @@ RELIEF_GAIN = (0.2, 1.7)
 # What counts as relief: the window and smoothness of the filter that takes it off the photo, and the amplitude from
 # which on it is an edge (a lash, a nostril) that keeps its strength.
 RELIEF_WINDOW, RELIEF_SMOOTHNESS, EDGE = 1 / 20, 0.02, 0.3
+# Folds and bags of youth's skin: how many years take them away, at most how much, and what counts as one (wider than
+# relief, and again edges such as a nostril's stay).
+LESS_FOLDS_YEARS, FOLDS_TAKEN = 15.0, 0.8
+FOLDS_WINDOW, FOLDS_SMOOTHNESS, FOLDS_EDGE = 1 / 9, 0.06, 0.35
 # Off the skin (hair, beard) contrast goes with brightness; the offset keeps black from growing without bounds.
 BLACK, STRAND_GAIN = 0.12, (0.6, 2.6)
 
@@ -71,11 +75,24 @@ def strand_gain(before: Tensor, after: Tensor) -> Tensor:
     return (light.clamp(min=BLACK) / dark.clamp(min=BLACK)).clamp(low, high)
 
 
-def relief_of(crop: Tensor, small: int) -> Tensor:
+def relief_of(crop: Tensor, small: int, window: float = RELIEF_WINDOW, smoothness: float = RELIEF_SMOOTHNESS) -> Tensor:
     """What an edge-preserving filter at `small` pixels takes off the photo (1, 3, S, S)."""
     guide = enlarge(crop, small)
-    maps = linear_maps(guide, guide, max(round(small * RELIEF_WINDOW), 1), RELIEF_SMOOTHNESS)
+    maps = linear_maps(guide, guide, max(round(small * window), 1), smoothness)
     return crop - apply_maps(maps, crop)
+
+
+def soften_folds(crop: Tensor, small: int, years: float, skin: Tensor) -> Tensor:
+    """The photo (1, 3, S, S) with the folds of its skin filled as `years` < 0 are taken away; else the photo itself.
+
+    The generator can't take away what it never drew: a photo's own folds are finer than its pictures.
+    """
+    taken = min(-years / LESS_FOLDS_YEARS, FOLDS_TAKEN)
+    if taken <= 0:
+        return crop
+    folds = relief_of(crop, small, FOLDS_WINDOW, FOLDS_SMOOTHNESS)
+    edge = (folds.abs().mean(dim=1, keepdim=True) / FOLDS_EDGE).clamp(0, 1)
+    return crop - taken * skin * folds * (1 - edge)
 
 
 def brightness(x: Tensor) -> Tensor:
@@ -109,6 +126,7 @@ def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float
     With now == then, detail 1 and years 0 the result is the photo.
     """
     size, small = crop.shape[-1], now.shape[-1]
+    crop = soften_folds(crop, small, years, skin)
     change = follow_photo(then - now, crop, skin) * free
     relief = relief_of(crop, small)
     smooth = crop - relief

@@ -22,6 +22,7 @@ from models.faces.checks import check_face, face_warnings, require_face
 from models.faces.detect import Face, FaceDetector, detect_faces, load_detector
 from models.faces.identity import load_identity_net
 from models.faces.parse import FaceParser, parser_weights
+from models.faces.person import load_person_net
 from models.images import to_pil
 from models.perceptual import load_perceptual
 from models.stylegan2 import SynthesisNetwork, load_generator
@@ -34,7 +35,7 @@ from .invert import AgingNets, Inversion, InversionCache, tune
 from .options import Aged, AgingOptions, FoundFace
 from .subject import Readers, Subject, keep_likeness, prepare
 
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 THUMBNAIL = 128
 # The prior takes too little age away; likeness leaves room for more.
 YOUNGER_PACE = 1.35
@@ -56,7 +57,10 @@ class AgingPipeline:
     def _readers(self) -> Readers:
         device = self.runtime.device
         return self.runtime.pool.get(
-            "faces/readers", lambda: Readers(load_age_net(device), load_gender_net(device), load_identity_net(device))
+            "faces/readers",
+            lambda: Readers(
+                load_age_net(device), load_gender_net(device), load_identity_net(device), load_person_net(device)
+            ),
         )
 
     def _nets(self) -> AgingNets:

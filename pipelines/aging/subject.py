@@ -14,20 +14,27 @@ from models.faces.align import align_crop, ffhq_quad
 from models.faces.detect import Face
 from models.faces.identity import IdentityNet, identity_chip
 from models.faces.mask import face_mask
+from models.faces.person import PersonNet, person_mask
 from models.images import to_tensor
+
+from .compose import enlarge
+from .guided import apply_maps, linear_maps
 
 LARGEST_CROP, SMALLEST_CROP = 1024, 256
 LEAST_LIKENESS = 0.52  # cosine; the network's own limit for one person is 0.363
 LIKENESS_SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+# The edge between person and background follows the photo's own: size, window and smoothness of the guided filter.
+GUIDE_SIDE, GUIDE_RADIUS, GUIDE_SMOOTHNESS = 256, 6, 1e-3
+SEEN_SHARE = 0.5  # of the face's skin that must be person, or the mask is not believed
 FEATURES_KEPT = 0.8  # of eyes, nose and mouth, against what the generator draws there
 
 
 class Readers(nn.Module):
-    """The networks that read a face: age, sex, identity."""
+    """The networks that read a face: age, sex, identity, and where the person ends."""
 
-    def __init__(self, age: AgeNet, gender: GenderNet, identity: IdentityNet):
+    def __init__(self, age: AgeNet, gender: GenderNet, identity: IdentityNet, person: PersonNet):
         super().__init__()
-        self.age, self.gender, self.identity = age, gender, identity
+        self.age, self.gender, self.identity, self.person = age, gender, identity, person
 
     @property
     def device(self) -> torch.device:
@@ -45,6 +52,13 @@ class Readers(nn.Module):
         """Unit vector (1, 128)."""
         vector: Tensor = self.identity(identity_chip(crop, points))
         return vector
+
+    def find_person(self, crop: Tensor) -> Tensor:
+        """Share of person, hair by hair, in a crop (1, 3, S, S): (1, 1, S, S) in [0, 1]."""
+        guide = enlarge(crop, GUIDE_SIDE)
+        coarse = person_mask(self.person, guide).expand(-1, 3, -1, -1)
+        maps = linear_maps(coarse, guide, GUIDE_RADIUS, GUIDE_SMOOTHNESS)
+        return apply_maps(maps, crop)[:, :1].clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -77,8 +91,12 @@ def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
     with torch.no_grad():
         age, gender = readers.read_age(crop, points), readers.read_gender(crop, points)
         embedding = readers.embed(crop, points)
-    free = 1 - FEATURES_KEPT * features_mask(points, size)
-    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin_mask(points, size), free)
+        person = readers.find_person(crop)
+    skin = skin_mask(points, size)
+    # Behind the person nothing ages. Where the network does not see a person (a painting, a statue), everything may.
+    seen = float((person * skin).sum() / skin.sum())
+    free = (person if seen > SEEN_SHARE else 1) * (1 - FEATURES_KEPT * features_mask(points, size))
+    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin, free)
 
 
 def keep_likeness(subject: Subject, aged: Tensor, readers: Readers) -> tuple[Tensor, float]:
