@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import reference_nets
 import torch
-import torch.nn.functional as F
 
 from models.aging import AgeEncoder, load_encoder, save_encoder, with_age
 from models.errors import InputError
@@ -47,56 +47,11 @@ def test_the_default_is_sams_encoder() -> None:
     assert rgb.state_dict()["input_layer.0.weight"].shape == (64, 3, 3, 3)
 
 
-def reference(encoder: AgeEncoder, x: torch.Tensor) -> torch.Tensor:
-    """The published forward, spelled out from the tensors alone (blocks 1, 1, 2, 1)."""
-    s = encoder.state_dict()
-
-    def bn(x: torch.Tensor, name: str) -> torch.Tensor:
-        mean, var = s[f"{name}.running_mean"], s[f"{name}.running_var"]
-        return F.batch_norm(x, mean, var, s[f"{name}.weight"], s[f"{name}.bias"], eps=1e-5)
-
-    def block(x: torch.Tensor, index: int, stride: int) -> torch.Tensor:
-        name = f"body.{index}"
-        y = F.conv2d(bn(x, f"{name}.res_layer.0"), s[f"{name}.res_layer.1.weight"], padding=1)
-        y = F.prelu(y, s[f"{name}.res_layer.2.weight"])
-        y = bn(F.conv2d(y, s[f"{name}.res_layer.3.weight"], stride=stride, padding=1), f"{name}.res_layer.4")
-        gate = F.relu(F.conv2d(y.mean((2, 3), keepdim=True), s[f"{name}.res_layer.5.fc1.weight"]))
-        y = y * torch.sigmoid(F.conv2d(gate, s[f"{name}.res_layer.5.fc2.weight"]))
-        if f"{name}.shortcut_layer.0.weight" in s:
-            skip = bn(F.conv2d(x, s[f"{name}.shortcut_layer.0.weight"], stride=stride), f"{name}.shortcut_layer.1")
-        else:
-            skip = x[:, :, ::stride, ::stride]
-        return y + skip
-
-    x = F.prelu(bn(F.conv2d(x, s["input_layer.0.weight"], padding=1), "input_layer.1"), s["input_layer.2.weight"])
-    c1 = block(block(x, 0, 2), 1, 2)
-    c2 = block(block(c1, 2, 2), 3, 1)
-    c3 = block(c2, 4, 2)
-
-    def add(coarse: torch.Tensor, fine: torch.Tensor, name: str) -> torch.Tensor:
-        up = F.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=True)
-        return up + F.conv2d(fine, s[f"{name}.weight"], s[f"{name}.bias"])
-
-    p2 = add(c3, c2, "latlayer1")
-    p1 = add(p2, c1, "latlayer2")
-    codes = []
-    for k in range(encoder.num_ws):
-        y = c3 if k < 3 else p2 if k < 7 else p1
-        layer = 0
-        while f"styles.{k}.convs.{layer}.weight" in s:
-            y = F.conv2d(y, s[f"styles.{k}.convs.{layer}.weight"], s[f"styles.{k}.convs.{layer}.bias"], 2, 1)
-            y = F.leaky_relu(y, 0.01)
-            layer += 2
-        weight = s[f"styles.{k}.linear.weight"] / s[f"styles.{k}.linear.weight"].shape[1] ** 0.5
-        codes.append(F.linear(y.flatten(1), weight, s[f"styles.{k}.linear.bias"]))
-    return torch.stack(codes, 1)
-
-
 def test_forward_equals_the_published_structure() -> None:
     encoder = small_encoder()
     x = torch.randn(3, 4, 32, 32)
     with torch.no_grad():
-        got, wanted = encoder(x), reference(encoder, x)
+        got, wanted = encoder(x), reference_nets.encoder(encoder.state_dict(), x, (1, 1, 2, 1))
     assert got.shape == (3, 8, 16)
     assert torch.allclose(got, wanted, atol=1e-5)
     assert wanted.std() > 0.01

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import reference_nets
 import torch
-import torch.nn.functional as F
+from reference_nets import dense_upfirdn, part
 from safetensors.torch import save_file
 
 from models.errors import InputError
 from models.stylegan2 import Discriminator, Generator, load_generator, save_generator
-from models.stylegan2.ops import downsample2d, fir_kernel, fir_smooth, modulated_conv2d, upsample2d
+from models.stylegan2.ops import downsample2d, fir_smooth, modulated_conv2d, upsample2d
 
 
 def small_generator(resolution: int = 32) -> Generator:
@@ -26,69 +28,13 @@ def small_generator(resolution: int = 32) -> Generator:
     return g
 
 
-def dense_upfirdn(x: torch.Tensor, up: int, pad: tuple[int, int], gain: float) -> torch.Tensor:
-    """Zero insertion, zero padding, the square FIR kernel: the definition, one channel at a time."""
-    n, c, h, w = x.shape
-    wide = x.new_zeros(n, c, h * up, w * up)
-    wide[:, :, ::up, ::up] = x
-    wide = F.pad(wide, (pad[0], pad[1], pad[0], pad[1]))
-    kernel = (fir_kernel().to(x) * gain).flip(0, 1)[None, None]
-    return F.conv2d(wide.reshape(n * c, 1, *wide.shape[2:]), kernel).reshape(n, c, *[s - 3 for s in wide.shape[2:]])
-
-
-def reference_synthesis(g: Generator, ws: torch.Tensor) -> torch.Tensor:
-    """Section 2 of the paper word for word: per-sample modulated kernels, grouped convolution, float64."""
-    state = {name: value.double() for name, value in g.synthesis.state_dict().items()}
-    ws = ws.double()
-
-    def affine(name: str, w: torch.Tensor) -> torch.Tensor:
-        weight = state[f"{name}.affine.weight"]
-        return w @ weight.t() / math.sqrt(weight.shape[1]) + state[f"{name}.affine.bias"]
-
-    def kernels(name: str, w: torch.Tensor, demodulate: bool) -> torch.Tensor:
-        weight = state[f"{name}.weight"]
-        styles = affine(name, w)
-        if not demodulate:
-            return weight[None] * styles[:, None, :, None, None] / math.sqrt(weight.shape[1])
-        modulated = weight[None] * styles[:, None, :, None, None]
-        return modulated / (modulated.square().sum((2, 3, 4), keepdim=True) + 1e-8).sqrt()
-
-    def layer(name: str, x: torch.Tensor, w: torch.Tensor, up: bool) -> torch.Tensor:
-        outs = []
-        for sample, kernel in zip(x, kernels(name, w, True), strict=True):
-            if up:
-                y = F.conv_transpose2d(sample[None], kernel.transpose(0, 1), stride=2)
-                y = dense_upfirdn(y, 1, (1, 1), 4.0)
-            else:
-                y = F.conv2d(sample[None], kernel, padding=1)
-            outs.append(y)
-        y = torch.cat(outs) + state[f"{name}.noise_const"] * state[f"{name}.noise_strength"]
-        return F.leaky_relu(y + state[f"{name}.bias"][None, :, None, None], 0.2) * math.sqrt(2)
-
-    x = image = None
-    index = 0
-    for res in g.synthesis.resolutions:
-        name = f"b{res}"
-        if res == 4:
-            x = state["b4.const"][None].repeat(len(ws), 1, 1, 1)
-        else:
-            x = layer(f"{name}.conv0", x, ws[:, index], True)
-            index += 1
-        x = layer(f"{name}.conv1", x, ws[:, index], False)
-        index += 1
-        kernel = kernels(f"{name}.torgb", ws[:, index], False)
-        rgb = torch.stack([F.conv2d(s[None], k)[0] for s, k in zip(x, kernel, strict=True)])
-        rgb = rgb + state[f"{name}.torgb.bias"][None, :, None, None]
-        image = rgb if image is None else dense_upfirdn(image, 2, (2, 1), 4.0) + rgb
-    return image
-
-
 @pytest.mark.parametrize("batch", [1, 3])
 def test_synthesis_equals_the_formulas(batch: int) -> None:
     g = small_generator()
     ws = torch.randn(batch, g.num_ws, 24)
     with torch.no_grad():
-        got, wanted = g.synthesis(ws), reference_synthesis(g, ws)
+        got = g.synthesis(ws)
+        wanted = reference_nets.synthesis(part(g.state_dict(), "synthesis", torch.float64), ws.double())
     assert got.shape == (batch, 3, 32, 32)
     assert wanted.abs().max() > 1
     assert (got.double() - wanted).abs().max() < 2e-4 * wanted.abs().max()
@@ -97,11 +43,7 @@ def test_synthesis_equals_the_formulas(batch: int) -> None:
 def test_mapping_equals_the_formula_and_truncates() -> None:
     g = small_generator()
     z = torch.randn(5, 16)
-    x = z.double() / (z.double().square().mean(1, keepdim=True) + 1e-8).sqrt()
-    for i in range(3):
-        layer = getattr(g.mapping, f"fc{i}")
-        weight, bias = layer.weight.double(), layer.bias.double()
-        x = F.leaky_relu(x @ weight.t() * 0.01 / math.sqrt(weight.shape[1]) + bias * 0.01, 0.2) * math.sqrt(2)
+    x = reference_nets.mapping(part(g.state_dict(), "mapping", torch.float64), z.double())
     ws = g.mapping(z)
     assert ws.shape == (5, 8, 24)
     assert (ws[:, 3].double() - x).abs().max() < 1e-5
@@ -129,6 +71,21 @@ def test_names_and_sizes_are_those_of_the_published_generator() -> None:
     assert sum(name.endswith("resample_filter") for name in state) == 26
     with torch.device("meta"):
         assert sum(p.numel() for p in Generator(512, 512, 256, channel_base=16384).parameters()) == 24_767_458
+
+
+def test_building_without_weights_imports_no_compiler() -> None:
+    """Networks are built on "meta" to be loaded, also where nothing may be written; the compiler makes folders."""
+    code = """
+import sys, torch
+from models.stylegan2 import Generator
+from models.aging import Adapter, AgeEncoder, DexAge
+with torch.device("meta"):
+    Generator(8, 8, 8, 64, 8, 1, c_dim=2), AgeEncoder(4, 32, 8, 16), Adapter(4), DexAge()
+print([name for name in sys.modules if name.startswith("torch._dynamo")])
+"""
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout.strip() == "[]"
 
 
 def test_resampling_equals_its_definition() -> None:
@@ -193,7 +150,12 @@ def test_generator_file_round_trip(tmp_path: Path) -> None:
 def test_files_that_are_no_generators_are_refused(tmp_path: Path) -> None:
     (tmp_path / "junk.safetensors").write_bytes(b"no safetensors at all")
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
-    for name, text in (("junk", "can't be read"), ("other", "not of a StyleGAN2"), ("missing", "can't be read")):
+    cases = (
+        ("junk", "not a whole safetensors file"),
+        ("other", "no network that this app"),
+        ("missing", "can't be read"),
+    )
+    for name, text in cases:
         with pytest.raises(InputError, match=text):
             load_generator(tmp_path / f"{name}.safetensors")
 

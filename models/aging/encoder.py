@@ -15,48 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..irse import IRSE50_BLOCKS, IRSE50_WIDTHS, backbone, stem
 from ..stylegan2.ops import FullyConnected
 
-SAM_WIDTHS = (64, 128, 256, 512)
-SAM_BLOCKS = (3, 4, 14, 3)
 COARSE_WS, MIDDLE_WS = 3, 7  # styles 0-2 read the coarsest features, 3-6 the middle ones, the rest the finest
-
-
-class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate computed from the channel means."""
-
-    def __init__(self, width: int, reduction: int = 16):
-        super().__init__()
-        self.fc1 = nn.Conv2d(width, max(width // reduction, 1), 1, bias=False)
-        self.fc2 = nn.Conv2d(max(width // reduction, 1), width, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate = self.fc2(F.relu(self.fc1(x.mean(dim=(2, 3), keepdim=True))))
-        return x * gate.sigmoid()
-
-
-class Bottleneck(nn.Module):
-    """IR-SE block: BN, conv, PReLU, strided conv, BN, squeeze-excite, plus a shortcut."""
-
-    def __init__(self, inputs: int, width: int, stride: int):
-        super().__init__()
-        if inputs == width:
-            self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)
-        else:
-            conv = nn.Conv2d(inputs, width, 1, stride, bias=False)
-            self.shortcut_layer = nn.Sequential(conv, nn.BatchNorm2d(width))
-        self.res_layer = nn.Sequential(
-            nn.BatchNorm2d(inputs),
-            nn.Conv2d(inputs, width, 3, 1, 1, bias=False),
-            nn.PReLU(width),
-            nn.Conv2d(width, width, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(width),
-            SqueezeExcite(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.res_layer(x) + self.shortcut_layer(x)
-        return y
 
 
 class StyleHead(nn.Module):
@@ -89,8 +51,8 @@ class AgeEncoder(nn.Module):
         resolution: int = 256,
         num_ws: int = 18,
         w_dim: int = 512,
-        widths: Sequence[int] = SAM_WIDTHS,
-        blocks: Sequence[int] = SAM_BLOCKS,
+        widths: Sequence[int] = IRSE50_WIDTHS,
+        blocks: Sequence[int] = IRSE50_BLOCKS,
         pyramid: int = 512,
     ):
         super().__init__()
@@ -103,12 +65,9 @@ class AgeEncoder(nn.Module):
             "blocks": list(blocks),
             "pyramid": pyramid,
         }
-        self.resolution, self.num_ws, self.w_dim = resolution, num_ws, w_dim
-        stem = widths[0]
-        self.input_layer = nn.Sequential(
-            nn.Conv2d(input_nc, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.PReLU(stem)
-        )
-        self.body = nn.Sequential(*self._backbone(widths, blocks))
+        self.input_nc, self.resolution, self.num_ws, self.w_dim = input_nc, resolution, num_ws, w_dim
+        self.input_layer = stem(input_nc, widths[0])
+        self.body = backbone(widths, blocks)
         ends = list(accumulate(blocks))
         self.taps = (ends[1] - 1, ends[2] - 1, ends[3] - 1)
         spatial = resolution // 16
@@ -125,17 +84,6 @@ class AgeEncoder(nn.Module):
             raise ValueError(f"The pyramid's width ({pyramid}) must equal the last stage's ({widths[3]}).")
         self.latlayer1 = nn.Conv2d(widths[2], pyramid, 1)
         self.latlayer2 = nn.Conv2d(widths[1], pyramid, 1)
-
-    @staticmethod
-    def _backbone(widths: Sequence[int], blocks: Sequence[int]) -> list[nn.Module]:
-        layers: list[nn.Module] = []
-        previous = widths[0]
-        for width, count in zip(widths, blocks, strict=True):
-            layers += [
-                Bottleneck(previous if index == 0 else width, width, 2 if index == 0 else 1) for index in range(count)
-            ]
-            previous = width
-        return layers
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, input_nc, R, R) -> (N, num_ws, w_dim), to be added to the mean w."""

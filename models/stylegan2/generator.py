@@ -1,7 +1,7 @@
 """The StyleGAN2 generator under the parameter names of the published PyTorch checkpoints.
 
 Structure and widths: Karras et al. 2020 ("skip" generator, weight demodulation); adaptive-augmentation models of the
-same family (2 mapping layers, clamped half precision) differ in constructor arguments only.
+same family (2 mapping layers, class labels, clamped half precision) differ in constructor arguments only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import LRELU_GAIN, FullyConnected, fir_kernel, lrelu_gain, modulated_conv2d, upsample2d
+from .ops import FullyConnected, fir_kernel, lrelu_gain, modulated_conv2d, normalise_2nd_moment, upsample2d
 
 NoiseMode = Literal["const", "random", "none"]
 
@@ -26,23 +26,39 @@ def block_widths(resolution: int, channel_base: int, channel_max: int) -> dict[i
 
 
 class MappingNetwork(nn.Module):
-    """z (N, z_dim) -> w, repeated to (N, num_ws, w_dim). `w_avg` holds the mean of w for truncation."""
+    """z (N, z_dim), and labels (N, c_dim) of a conditional network -> w, repeated to (N, num_ws, w_dim).
+
+    `w_avg` holds the mean of w for truncation. A conditional network has one layer more, `embed`: the label becomes
+    a vector of w_dim, normalised as z is, and follows z into `fc0`.
+    """
 
     w_avg: Tensor
 
-    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_mul: float = 0.01):
+    def __init__(self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_mul: float = 0.01, c_dim: int = 0):
         super().__init__()
         self.num_ws = num_ws
         self.num_layers = layers
+        self.c_dim = c_dim
+        if c_dim:
+            self.embed = FullyConnected(c_dim, w_dim)
+        inputs = z_dim + w_dim if c_dim else z_dim
         for index in range(layers):
-            layer = FullyConnected(z_dim if index == 0 else w_dim, w_dim, activate=True, lr_mul=lr_mul)
+            layer = FullyConnected(inputs if index == 0 else w_dim, w_dim, activate=True, lr_mul=lr_mul)
             setattr(self, f"fc{index}", layer)
         self.register_buffer("w_avg", torch.zeros(w_dim))
 
-    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None) -> Tensor:
-        """z: (N, z_dim) -> (N, num_ws, w_dim), moved towards `w_avg` by psi in the first `truncation_cutoff` layers."""
-        x = z.float()
-        x = x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0, truncation_cutoff: int | None = None
+    ) -> Tensor:
+        """(N, num_ws, w_dim), moved towards `w_avg` by psi in the first `truncation_cutoff` layers.
+
+        z: (N, z_dim), standard normal. c: (N, c_dim), mostly one-hot; None (or no columns) for a network without
+        labels. Raises ValueError if labels are missing or do not fit.
+        """
+        x = normalise_2nd_moment(z.float())
+        labels = self._labels(c, len(z))
+        if labels is not None:
+            x = torch.cat([x, normalise_2nd_moment(self.embed(labels.float()))], dim=1)
         for index in range(self.num_layers):
             x = getattr(self, f"fc{index}")(x)
         ws = x.unsqueeze(1).repeat(1, self.num_ws, 1)
@@ -50,6 +66,14 @@ class MappingNetwork(nn.Module):
             cut = slice(0, truncation_cutoff)
             ws[:, cut] = self.w_avg.lerp(ws[:, cut], truncation_psi)
         return ws
+
+    def _labels(self, c: Tensor | None, count: int) -> Tensor | None:
+        if c is None and not self.c_dim:
+            return None
+        if not isinstance(c, Tensor) or c.shape != (count, self.c_dim):
+            given = tuple(c.shape) if isinstance(c, Tensor) else c
+            raise ValueError(f"This generator takes labels of shape ({count}, {self.c_dim}), not {given}.")
+        return c if self.c_dim else None
 
 
 class SynthesisLayer(nn.Module):
@@ -74,9 +98,8 @@ class SynthesisLayer(nn.Module):
         x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up)
         if noise_mode != "none":
             x = x + self._noise(x, noise_mode, generator).to(x.dtype)
-        return lrelu_gain(
-            x + self.bias.to(x.dtype)[None, :, None, None], None if self.clamp is None else self.clamp * LRELU_GAIN
-        )
+        # The limit holds for what leaves the layer: it comes after the activation's gain and is not scaled by it.
+        return lrelu_gain(x + self.bias.to(x.dtype)[None, :, None, None], self.clamp)
 
     def _noise(self, x: Tensor, mode: NoiseMode, generator: torch.Generator | None) -> Tensor:
         if mode == "const":
@@ -147,6 +170,11 @@ class SynthesisNetwork(nn.Module):
 
     Layer order of w+: 4x4 conv1, then for each larger block conv0, conv1; every torgb shares its w with the next
     block's conv0, so that num_ws = 2 log2(R) - 2.
+
+    num_fp16_res: how many of the largest resolutions compute in float16, on CUDA; elsewhere float32 takes their place,
+    as no CPU gains from float16. 4x4 always has full precision.
+    conv_clamp: limit of the absolute value of what each layer of every block gives, in any precision (256 in
+    the published models that have one).
     """
 
     def __init__(
@@ -162,12 +190,11 @@ class SynthesisNetwork(nn.Module):
         widths = block_widths(resolution, channel_base, channel_max)
         self.w_dim = w_dim
         self.resolutions = tuple(widths)
-        self.half_from = resolution * 2 // 2**num_fp16_res if num_fp16_res else None
+        self.half_from = max(resolution * 2 // 2**num_fp16_res, 8) if num_fp16_res else None
         self.num_ws = 2 * len(widths)
         previous = 0
         for res, width in widths.items():
-            half = self.half_from is not None and res >= self.half_from
-            setattr(self, f"b{res}", SynthesisBlock(previous, width, w_dim, res, conv_clamp if half else None))
+            setattr(self, f"b{res}", SynthesisBlock(previous, width, w_dim, res, conv_clamp))
             previous = width
 
     def block(self, resolution: int) -> SynthesisBlock:
@@ -192,7 +219,8 @@ class SynthesisNetwork(nn.Module):
         """Decode w+.
 
         noise_mode: "const" (stored noise, repeatable), "random" (drawn from `generator`), "none".
-        dtype: torch.float16 or torch.bfloat16 for the blocks from 16 px up; None follows the checkpoint.
+        dtype: torch.float16 or torch.bfloat16 for the blocks from 16 px up; None follows the checkpoint
+            (`num_fp16_res`); torch.float32 computes with full precision whatever the checkpoint says.
         resolution: stop at this size; the skip connections of the blocks so far already make a picture.
         """
         if ws.shape[1:] != (self.num_ws, self.w_dim):
@@ -215,6 +243,7 @@ class Generator(nn.Module):
 
     g = Generator(512, 512, 128); images = g.synthesis(g.mapping(z)). `state_dict()` speaks the published names
     (`mapping.fc0.weight`, `synthesis.b8.conv0.affine.bias`, ...). `init_kwargs` rebuilds the same network.
+    With c_dim > 0 it is conditional: g.mapping(z, c) with labels c (N, c_dim).
     """
 
     def __init__(
@@ -227,6 +256,7 @@ class Generator(nn.Module):
         mapping_layers: int = 8,
         num_fp16_res: int = 0,
         conv_clamp: float | None = None,
+        c_dim: int = 0,
     ):
         super().__init__()
         self.init_kwargs: dict[str, int | float | None] = {
@@ -238,22 +268,29 @@ class Generator(nn.Module):
             "mapping_layers": mapping_layers,
             "num_fp16_res": num_fp16_res,
             "conv_clamp": conv_clamp,
+            "c_dim": c_dim,
         }
-        self.z_dim, self.w_dim, self.resolution = z_dim, w_dim, resolution
+        self.z_dim, self.w_dim, self.c_dim, self.resolution = z_dim, w_dim, c_dim, resolution
         self.synthesis = SynthesisNetwork(w_dim, resolution, channel_base, channel_max, num_fp16_res, conv_clamp)
         self.num_ws = self.synthesis.num_ws
-        self.mapping = MappingNetwork(z_dim, w_dim, self.num_ws, mapping_layers)
+        self.mapping = MappingNetwork(z_dim, w_dim, self.num_ws, mapping_layers, c_dim=c_dim)
 
-    def forward(self, z: Tensor, truncation_psi: float = 1.0, noise_mode: NoiseMode = "const") -> Tensor:
-        """z: (N, z_dim) -> (N, 3, R, R)."""
-        image: Tensor = self.synthesis(self.mapping(z, truncation_psi), noise_mode)
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0, noise_mode: NoiseMode = "const"
+    ) -> Tensor:
+        """z: (N, z_dim), labels c: (N, c_dim) or None -> (N, 3, R, R)."""
+        image: Tensor = self.synthesis(self.mapping(z, c, truncation_psi), noise_mode)
         return image
 
     @torch.no_grad()
     def update_w_avg(self, samples: int = 10_000, generator: torch.Generator | None = None) -> None:
-        """Set `mapping.w_avg` to the mean w of `samples` random z."""
-        z = torch.randn(samples, self.z_dim, generator=generator).to(self.mapping.w_avg.device)
-        self.mapping.w_avg.copy_(self.mapping(z)[:, 0].mean(dim=0))
+        """Set `mapping.w_avg` to the mean w of `samples` random z, and of as many random classes if it has labels."""
+        place = self.mapping.w_avg.device
+        z = torch.randn(samples, self.z_dim, generator=generator).to(place)
+        labels = None
+        if self.c_dim:
+            labels = F.one_hot(torch.randint(self.c_dim, (samples,), generator=generator), self.c_dim).to(place)
+        self.mapping.w_avg.copy_(self.mapping(z, labels)[:, 0].mean(dim=0))
 
 
 def pool_to(images: Tensor, size: int) -> Tensor:

@@ -19,8 +19,10 @@ DEMOD_EPS = 1e-8
 
 def fir_kernel() -> Tensor:
     """The (4, 4) low-pass kernel outer([1, 3, 3, 1]) / 64 that published checkpoints store as `resample_filter`."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 64
+    # Out of plain numbers: arithmetic on the "meta" device, where networks are built to be loaded, would import
+    # PyTorch's compiler, a second's work that also makes folders.
+    taps = (1.0, 3.0, 3.0, 1.0)
+    return torch.tensor([[a * b / 64 for b in taps] for a in taps])
 
 
 def fir_smooth(x: Tensor, pad: int, gain: float) -> Tensor:
@@ -54,7 +56,10 @@ def downsample2d(x: Tensor) -> Tensor:
 
 
 def _normalise_for_half(weight: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale weights and styles into the range of fp16; demodulation takes the factors out again."""
+    """Scale weights and styles into the range of fp16; demodulation takes the factors out again.
+
+    Each output channel's kernel by 1 / (sqrt(fan in) max|W|), each sample's styles by 1 / max|s|, in float32.
+    """
     fan_in = weight[0].numel()
     largest = weight.norm(float("inf"), dim=(1, 2, 3), keepdim=True)
     return weight / (math.sqrt(fan_in) * largest), styles / styles.norm(float("inf"), dim=1, keepdim=True)
@@ -65,30 +70,35 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, up: bool = False
 
     x: (N, C_in, H, W); weight: (C_out, C_in, k, k); styles: (N, C_in). With `up` the result is twice as large.
     The per-sample kernel is built only for one sample with more pixels than weights; otherwise inputs and outputs
-    are scaled around one shared convolution, which is the same sum in another order.
+    are scaled around one shared convolution, which is the same sum in another order. In float16 a single sample
+    always has its kernel built, in float32, and rounded once: so do the published models round.
     """
     if x.dtype == torch.float16 and demodulate:
         weight, styles = _normalise_for_half(weight, styles)
     power = (weight.square().sum(dim=(2, 3)) @ styles.square().t()).t() if demodulate else None
-    scale = (power + DEMOD_EPS).rsqrt().to(x.dtype) if power is not None else None
-    styles = styles.to(x.dtype)
-    weight = weight.to(x.dtype)
-    fuse = x.shape[0] == 1 and x.numel() > weight.numel()
+    scale = (power + DEMOD_EPS).rsqrt() if power is not None else None
+    fuse = x.shape[0] == 1 and (x.numel() > weight.numel() or x.dtype == torch.float16)
     if fuse:
         weight = weight * styles[0].view(1, -1, 1, 1)
         if scale is not None:
             weight = weight * scale[0].view(-1, 1, 1, 1)
     else:
-        x = x * styles[:, :, None, None]
+        x = x * styles.to(x.dtype)[:, :, None, None]
+    weight = weight.to(x.dtype)
     x = _upsampling_conv2d(x, weight) if up else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
     if scale is not None and not fuse:
-        x = x * scale[:, :, None, None]
+        x = x * scale.to(x.dtype)[:, :, None, None]
     return x
 
 
 def _upsampling_conv2d(x: Tensor, weight: Tensor) -> Tensor:
     x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
     return fir_smooth(x, pad=1, gain=4.0)
+
+
+def normalise_2nd_moment(x: Tensor) -> Tensor:
+    """Rows of x (N, D) scaled to a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 def lrelu_gain(x: Tensor, clamp: float | None = None) -> Tensor:
@@ -102,7 +112,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, activate: bool = False, lr_mul: float = 1.0, bias_init: float = 0.0):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.weight = nn.Parameter(torch.normal(0.0, 1 / lr_mul, (outputs, inputs)))
         self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_mul))
         self.activate = activate
         self.lr_mul = lr_mul
