@@ -12,7 +12,6 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from models.errors import Cancelled, EveryageError, InputError
+from pipelines.models.commands import cli as models_commands
 
 if TYPE_CHECKING:
     from photos.io import Photo
@@ -32,6 +32,7 @@ INTERRUPTED = 130
 cli = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
 )
+cli.add_typer(models_commands, name="models")
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
@@ -78,7 +79,20 @@ def age(
     strength: Annotated[float, typer.Option(min=0, max=2, help="How strongly to age; 1 is natural.")] = 1.0,
     detail: Annotated[float, typer.Option(min=0, max=1, help="How much of the photo's own detail stays.")] = 1.0,
     steps: Annotated[int | None, typer.Option(min=0, help="Tuning steps: more are closer and slower.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of a random style to mix in; the same seed gives the same.")] = 0,
+    model: Annotated[
+        str, typer.Option(metavar="ID", help="An added SAM or MyTimeMachine model (see `models list`).")
+    ] = "heads",
+    official: Annotated[
+        bool, typer.Option("--official", help="The published model's own drawing, without the photo's detail.")
+    ] = False,
+    mix_layers: Annotated[
+        str, typer.Option(metavar="N,N-N", help="Layers from another style; 8,9 carry hair colour at 1024 px.")
+    ] = "",
+    mix_from: Annotated[
+        Path | None, typer.Option(help="A photo whose face gives that style; else a random one.")
+    ] = None,
+    mix_amount: Annotated[float, typer.Option(min=0, max=1, help="How far the layers go to the other style.")] = 1.0,
     as_json: Json = False,
     data: Data = None,
     device: Device = None,
@@ -99,13 +113,16 @@ def age(
         from pipelines.runtime import Runtime
 
         targets = _targets(to, strip, aging.parse_age)
-        options = aging.AgingOptions(strength=strength, detail=detail, seed=seed)
-        if steps is not None:
-            options = replace(options, tune_steps=steps)
+        if mix_from is not None and not mix_layers:
+            raise InputError("--mix-from needs --mix-layers, such as --mix-layers 8,9.")
+        style = open_photo(mix_from, settings.max_pixels) if mix_from else None
+        options = aging.AgingOptions(
+            strength, detail, steps, seed, model, official, aging.parse_layers(mix_layers), mix_amount
+        )
         with Progress() as progress:
             pipeline = aging.AgingPipeline(Runtime(settings), settings.data)
             found = _choose_face(pipeline, source, face, progress)
-            aged = _run(pipeline, source, targets, options, face - 1, progress)
+            aged = _run(pipeline, source, targets, options, face - 1, progress, style)
         picture, recipe = aged[0].image, aged[0].recipe
         if strip is not None:
             picture, recipe = aging.strip(aged), recipe | {"targets": targets}
@@ -174,9 +191,10 @@ def _run(
     options: AgingOptions,
     face: int,
     progress: Progress,
+    style: Photo | None,
 ) -> list[Aged]:
     results: list[Aged] = []
-    for event in pipeline.run(photo, targets, options, face=face):
+    for event in pipeline.run(photo, targets, options, face=face, style=style):
         progress.show(event)
         if event.stage == "done":
             results = list(event.value)

@@ -95,7 +95,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def main(
     photos: Annotated[list[Path], typer.Argument(help="Photos; the largest face of each is aged.")],
     out: Annotated[Path, typer.Option(help="Where the two files go, without suffix.")],
-    steps: int = AgingOptions.tune_steps,
+    steps: int | None = AgingOptions.tune_steps,
     strength: float = AgingOptions.strength,
 ) -> None:
     """Measure and draw."""

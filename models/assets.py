@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from typing import TYPE_CHECKING, Any
 
 from models.errors import EveryageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def assets_dir() -> Path:
@@ -38,6 +37,9 @@ def load_tensors(relative: str) -> dict[str, torch.Tensor]:
 
     Raises EveryageError if the file is missing or damaged.
     """
+    from safetensors import SafetensorError  # here, so that reading a card does not load PyTorch
+    from safetensors.torch import load_file
+
     path = asset_path(relative)
     try:
         stored = load_file(path)

@@ -47,6 +47,8 @@ class FakePipeline:
     def __init__(self, steps: int = 4, pause: float = 0.0, error: Exception | None = None) -> None:
         self.steps, self.pause, self.error = steps, pause, error
         self.runtime = SimpleNamespace(device=SimpleNamespace(type="cpu"))
+        self.models = SimpleNamespace(choices=lambda: [("Embedded, 128 px", "heads"), ("A model of mine", "mine")])
+        self.style: Photo | None = None
         self.ended: list[str] = []
 
     def find_faces(self, photo: Image.Image) -> list[FakeFound]:
@@ -66,8 +68,9 @@ class FakePipeline:
         options: Any = None,
         face: int = 0,
         cancel: CancelToken | None = None,
+        style: Photo | None = None,
     ) -> Iterator[Event]:
-        cancel = cancel or CancelToken()
+        cancel, self.style = cancel or CancelToken(), style
         try:
             yield Event("detect", "Looking at the face")
             yield Event(

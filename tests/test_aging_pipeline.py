@@ -179,7 +179,7 @@ def test_found_faces_are_offered(photo: Photo, pipeline: AgingPipeline) -> None:
 
 
 def test_tuning_draws_the_photo(photo: Photo, pipeline: AgingPipeline) -> None:
-    nets = pipeline._nets()
+    nets = pipeline.models.nets()
     subject = pipeline._subject(photo.image, 0)
     crop = enlarge(subject.crop, nets.generator.resolution)
     with torch.no_grad():
@@ -193,8 +193,8 @@ def test_tuning_draws_the_photo(photo: Photo, pipeline: AgingPipeline) -> None:
 
 
 def test_the_cache_survives_damage_and_stays_small(pipeline: AgingPipeline, photo: Photo, tmp_path: Path) -> None:
-    nets = pipeline._nets()
-    cache = InversionCache(tmp_path / "cache", kept=2)
+    nets = pipeline.models.nets()
+    cache = InversionCache(tmp_path / "cache", kept=25_000_000)
     *_, last = tune(nets, torch.zeros(1, 3, 128, 128), torch.zeros(1, nets.generator.num_ws, 512), 0)
     for name in ("a", "b", "c"):
         cache.store(name, last.value)

@@ -83,17 +83,27 @@ def test_the_options_reach_the_pipeline(folder: Path, monkeypatch: pytest.Monkey
     seen: dict[str, Any] = {}
 
     class Listening(FakePipeline):
-        def run(self, photo: Any, targets: Any, options: Any = None, face: int = 0, cancel: Any = None) -> Any:
-            seen.update(targets=targets, options=options, face=face)
-            return super().run(photo, targets, options, face, cancel)
+        def run(
+            self, photo: Any, targets: Any, options: Any = None, face: int = 0, cancel: Any = None, style: Any = None
+        ) -> Any:
+            seen.update(targets=targets, options=options, face=face, style=style)
+            return super().run(photo, targets, options, face, cancel, style)
 
     use(monkeypatch, Listening())
     Image.open("photo.png").resize((900, 500)).save("wide.png")
-    options = ["--face", "2", "--detail", "0.25", "--steps", "7", "--seed", "11"]
+    options = ["--face", "2", "--detail", "0.25", "--steps", "7", "--seed", "11", "--model", "my-sam", "--official"]
+    options += ["--mix-layers", "8-9", "--mix-from", "photo.png", "--mix-amount", "0.5"]
     assert app.main(["age", "wide.png", "--to", "33.5", "--out", "o.png", *options]) == 0
     assert seen["targets"] == [33.5] and seen["face"] == 1
     chosen = seen["options"]
     assert (chosen.detail, chosen.tune_steps, chosen.seed, chosen.strength) == (0.25, 7, 11, 1.0)
+    assert (chosen.model, chosen.official, chosen.mix_layers, chosen.mix_amount) == ("my-sam", True, (8, 9), 0.5)
+    assert seen["style"].path.name == "photo.png"
+
+
+def test_mixing_needs_layers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.main(["age", "photo.png", "--to", "33", "--out", "o.png", "--mix-from", "photo.png"]) == 2
+    assert "--mix-layers" in capsys.readouterr().err and not Path("o.png").exists()
 
 
 def test_an_earlier_result_is_replaced(folder: Path) -> None:

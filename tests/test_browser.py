@@ -340,8 +340,10 @@ def test_the_real_networks_from_photo_to_result(
     class Brief(AgingPipeline):
         """The real thing, with a few steps of tuning."""
 
-        def run(self, photo: Any, targets: Any, options: Any = None, face: int = 0, cancel: Any = None) -> Any:
-            return super().run(photo, targets, replace(options, tune_steps=3), face, cancel)
+        def run(
+            self, photo: Any, targets: Any, options: Any = None, face: int = 0, cancel: Any = None, style: Any = None
+        ) -> Any:
+            return super().run(photo, targets, replace(options, tune_steps=3), face, cancel, style)
 
     settings = load_settings(data=tmp_path / "data", device="cpu", port=unused_port())
     served = App(settings.data, settings.port, Brief(Runtime(settings), settings.data))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from photos.io import open_photo, read_recipe, save_image
 from pipelines.aging import AgingOptions
+from pipelines.aging.nets import HeadsNets
 from pipelines.errors import DeviceError, InputError
 from pipelines.settings import Settings, load_settings
 from ui import views
@@ -21,7 +22,7 @@ from ui.age.state import CARE_STEPS, Choices, Made, PhotoState, Shelf
 from ui.guard import LocalOnly
 from ui.pictures import close_up, data_uri
 from ui.server import launch_options, prepare, private_paths
-from ui.services import Runs, Services
+from ui.services import Run, Runs, Services
 
 
 @pytest.fixture
@@ -116,9 +117,22 @@ def test_a_result_is_kept_with_its_recipe_and_named_after_photo_and_age(services
     made = final(make(services, state, [70.0])).current
     assert made and made.path and made.path.name == "two-of-us-at-70.png"
     recipe = read_recipe(made.path)
-    assert recipe and recipe["target"] == 70 and recipe["options"] == AgingOptions().as_dict()
+    assert recipe and recipe["target"] == 70 and recipe["options"] == AgingOptions(tune_steps=120).as_dict()
     assert [e.recipe for e in services.history.list()] == [recipe]
     assert state.photo and services.originals.find(state.photo.sha256)
+
+
+def test_another_photos_style_is_taken_along(services: Services, pair: Path, tmp_path: Path) -> None:
+    state, mixing = opened(services, pair), Choices(layers="8")
+    Image.new("RGB", (64, 64), "red").save(tmp_path / "style.png")
+    list(work.make(services, Run(), state, Shelf(), [70.0], mixing, tmp_path / "style.png"))
+    fake = services.pipeline
+    assert isinstance(fake, FakePipeline) and fake.style and fake.style.path.name == "style.png"
+    list(work.make(services, Run(), state, Shelf(), [70.0], Choices(), tmp_path / "style.png"))
+    assert fake.style is None  # no layers were chosen
+    (tmp_path / "style.png").write_text("no picture")
+    last = list(work.make(services, Run(), state, Shelf(), [70.0], mixing, tmp_path / "style.png"))[-1]
+    assert "style.png" in last.status and not last.busy
 
 
 def test_a_strip_fills_up_by_age_and_is_kept_as_one(services: Services, pair: Path) -> None:
@@ -200,7 +214,21 @@ def test_ages_of_a_strip() -> None:
 
 
 def test_normal_care_is_the_pipelines_default() -> None:
-    assert Choices().options() == AgingOptions()
+    assert Choices().options() == AgingOptions(tune_steps=HeadsNets.tune_steps)
+    # An added model takes what suits it and the device; see the pipeline.
+    assert Choices(model="mine").options() == AgingOptions(model="mine")
+
+
+def test_model_and_style_reach_the_pipeline_and_come_back_from_a_recipe() -> None:
+    choices = Choices(model="mine", official=True, layers="8-9", amount=0.5, seed=3)
+    options = choices.options()
+    assert (options.model, options.official, options.mix_layers, options.mix_amount) == ("mine", True, (8, 9), 0.5)
+    again = Choices().updated(options.as_dict())
+    assert (again.model, again.official, again.layers, again.amount) == ("mine", True, "8,9", 0.5)
+    strange = Choices().updated({"model": 7, "official": "yes", "mix_layers": ["x"], "mix_amount": 2})
+    assert strange == Choices()
+    with pytest.raises(InputError, match="Layers"):
+        Choices(layers="x").options()
 
 
 def test_choices_take_only_usable_values() -> None:

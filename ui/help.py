@@ -13,6 +13,12 @@ minute or two on a processor. After that, every further age of the same photo co
 
 **More.** *Strength* says how strongly the years show. *Realism* says how much of the photo's own detail (pores,
 lashes, hair) stays. *Time to spend* says how long the model studies the face: longer keeps the likeness better.
+*Model and style* uses a published SAM or MyTimeMachine model instead of the embedded one, and takes chosen layers from
+the face of another photo, its hair colour for example.
+
+**Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
+choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An
+interrupted download goes on where it was. *Check files* compares every file with its checksum.
 
 **Keep it.** The downloaded file carries the settings that made it, and a mark that says it was made by AI. Drop
 that file back into the page, and the settings return. Finished results are kept under *Your results* until you
@@ -26,4 +32,10 @@ REALISM = "How much of the photo's own detail stays: pores, lashes, hair."
 CARE = "Longer keeps the likeness better. The first age of a photo takes this long, further ages only seconds."
 STRIP = "The ages of the strip, with commas between."
 FORMAT = "PNG keeps every pixel. JPEG and WebP are smaller. All carry their settings."
-SEED = "The same number gives the same result."
+SEED = "Of a random style below; the same number gives the same."
+MODEL = "Models that you add on the Models page are offered here."
+OFFICIAL = "Exactly what the published model draws, at its full size, without the photo's own detail."
+LAYERS = (
+    "Numbers such as 8,9 or 4-7; empty mixes nothing. In a 1024 px model 8 and 9 carry colour, of hair above all. "
+    "The style is that of the photo below, or a random one."
+)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 DAY = 86400
-MAX_UPLOAD = "200mb"
+MAX_UPLOAD = "8gb"  # model files; photos have limits of their own, and the file goes to the disk as it comes
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
@@ -51,13 +51,17 @@ def assemble(services: Services) -> gr.Blocks:
 
     import gradio as gr
 
-    from ui import age, views
+    from ui import age, models, views
     from ui.help import HELP
     from ui.widgets import plain
 
     with gr.Blocks(title="Everyage", analytics_enabled=False, delete_cache=(3600, DAY)) as app:
         plain(views.header(services.device()), elem_id="header")
-        age.build(app, services)
+        with gr.Tabs(elem_id="pages"):
+            with gr.Tab("Age", id="age", elem_id="age-page"):
+                age.build(app, services)
+            with gr.Tab("Models", id="models", elem_id="models-page") as tab:
+                models.build(app, tab, services)
         with gr.Accordion("Help", open=False, elem_id="help"):
             gr.Markdown(HELP)
     app.queue(default_concurrency_limit=4, max_size=64)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from photos.history import History
 from photos.originals import Originals
 from pipelines.events import CancelToken
+from pipelines.models import ModelStore
 
 if TYPE_CHECKING:
     from pipelines.aging import AgingPipeline
@@ -78,6 +79,8 @@ class Services:
         self.runs = Runs()
         self.history = History(settings.data)
         self.originals = Originals(settings.data)
+        self.models = ModelStore(settings.data, settings)
+        self.model_runs = Runs()
         self._pipeline = pipeline
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()

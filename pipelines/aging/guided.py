@@ -15,7 +15,9 @@ from torch import Tensor
 
 def box_mean(x: Tensor, radius: int) -> Tensor:
     """Mean over windows of 2 radius + 1 pixels, of the pixels inside the picture."""
-    return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+    side = 2 * radius + 1
+    down = F.avg_pool2d(x, (side, 1), 1, (radius, 0), count_include_pad=False)
+    return F.avg_pool2d(down, (1, side), 1, (0, radius), count_include_pad=False)
 
 
 def linear_maps(change: Tensor, guide: Tensor, radius: int, smoothness: float) -> Tensor:

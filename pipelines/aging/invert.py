@@ -14,24 +14,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from models.aging import AgeEncoder, with_age
-from models.perceptual import PerceptualLoss
-from models.stylegan2 import Generator, SynthesisNetwork, pool_to
+from models.stylegan2 import SynthesisNetwork
 from pipelines.events import CancelToken, Eta, Event
+
+from .nets import AgingNets
 
 # Equalised weights have unit variance and can take longer steps than biases and styles.
 WEIGHT_RATE, OTHER_RATE = 6e-3, 3e-3
 PIXEL_WEIGHT = 4.0
 GOOD_PSNR = 33.0  # dB; past this the photo's own detail carries the rest
 GOOD_DISTANCE = 0.02
-KEPT_FILES = 64
+KEPT_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -42,38 +41,6 @@ class Inversion:
     pivot: Tensor
     psnr: float
     distance: float
-
-
-@dataclass(frozen=True)
-class AgingNets:
-    """The networks that aging needs, on one device.
-
-    reading: (asked, read), two rising lists of years: what the age network reads in pictures that were asked for at
-    an age. It comes from the encoder's card; empty lists mean that both are the same.
-    """
-
-    generator: Generator
-    encoder: AgeEncoder
-    perceptual: PerceptualLoss
-    fingerprint: str
-    reading: tuple[list[float], list[float]] = ([], [])
-
-    def asked(self, age: float) -> float:
-        """The age to ask the encoder for, so that the picture shows `age`.
-
-        Rendered heads show less age than photos. Half-way between the age itself and the one whose pictures read like
-        it: the present age of a photo and its target go through the same rising function, so that they stay in order.
-        """
-        asked, read = self.reading
-        if not asked:
-            return age
-        return (age + float(np.interp(age, read, asked))) / 2
-
-    def encode(self, crop: Tensor, age: float) -> Tensor:
-        """Crops (N, 3, R, R) and the age to show in years -> w+ (N, num_ws, w_dim)."""
-        ages = torch.full((len(crop),), self.asked(age), device=crop.device)
-        codes: Tensor = self.encoder(with_age(pool_to(crop, self.encoder.resolution), ages))
-        return codes + self.generator.mapping.w_avg
 
 
 def psnr(a: Tensor, b: Tensor) -> float:
@@ -89,7 +56,7 @@ def tune(
 
     Yields an Event a step; the last one's value is the Inversion. Raises Cancelled between steps.
     """
-    synthesis = copy.deepcopy(nets.generator.synthesis).requires_grad_(True)
+    synthesis = copy.deepcopy(nets.synthesis).requires_grad_(True)
     optimizer = _optimizer(synthesis)
     eta = Eta()
     wanted = nets.perceptual.features(crop)
@@ -122,9 +89,9 @@ def _optimizer(synthesis: SynthesisNetwork) -> torch.optim.Adam:
 
 
 class InversionCache:
-    """Tuned generators on disk, one file a face and setting; the oldest go when there are too many."""
+    """Tuned generators on disk, one file a face and setting; the oldest go when all are larger than `kept` bytes."""
 
-    def __init__(self, folder: Path, kept: int = KEPT_FILES):
+    def __init__(self, folder: Path, kept: int = KEPT_BYTES):
         self.folder, self.kept = folder, kept
 
     @staticmethod
@@ -137,7 +104,7 @@ class InversionCache:
         path = self.folder / f"{key}.safetensors"
         if not path.is_file():
             return None
-        synthesis = copy.deepcopy(nets.generator.synthesis)
+        synthesis = copy.deepcopy(nets.synthesis)
         try:
             stored = load_file(path)
             pivot, figures = stored.pop("pivot"), stored.pop("figures").tolist()
@@ -146,7 +113,7 @@ class InversionCache:
             path.unlink(missing_ok=True)
             return None
         path.touch()
-        device = nets.generator.mapping.w_avg.device
+        device = nets.device
         return Inversion(synthesis.to(device).requires_grad_(False), pivot.to(device), figures[0], figures[1])
 
     def store(self, key: str, inversion: Inversion) -> None:
@@ -159,5 +126,8 @@ class InversionCache:
         save_file(tensors, temporary)
         temporary.replace(self.folder / f"{key}.safetensors")
         files = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in files[self.kept :]:
-            path.unlink(missing_ok=True)
+        held = 0
+        for path in files:
+            held += path.stat().st_size
+            if held > self.kept and path != files[0]:
+                path.unlink(missing_ok=True)

@@ -13,7 +13,16 @@ from models.errors import InputError
 from models.faces.detect import Face
 
 YOUNGEST, OLDEST = 0.0, 100.0
-RANGES = {"strength": (0.0, 2.0), "detail": (0.0, 1.0), "tune_steps": (0, 1000), "seed": (0, 2**31 - 1)}
+EMBEDDED = "heads"
+"""The model that ships with the app; other ids are those of added models."""
+MOST_LAYERS = 18
+RANGES = {
+    "strength": (0.0, 2.0),
+    "detail": (0.0, 1.0),
+    "tune_steps": (0, 1000),
+    "seed": (0, 2**31 - 1),
+    "mix_amount": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -22,21 +31,39 @@ class AgingOptions:
 
     strength: times the movement in w+ (0: none, 1: as learnt, up to 2).
     detail: how much of the photo's own fine detail stays (0: none, 1: all where the face keeps its shape).
-    tune_steps: steps of pivotal tuning; 0 uses the encoder alone.
-    seed: of the order of random numbers in tuning.
+    tune_steps: steps of pivotal tuning; 0 uses the encoder alone, None as many as suit the model and the device.
+    seed: of a random style to mix in.
+    model: "heads", or the id of an added SAM or MyTimeMachine model.
+    official: exactly the published forward of SAM and MyTimeMachine: the generator's own drawing at its full size, no
+    tuning, nothing of the photo laid over it; statistics that a personal checkpoint carries are used as they are.
+    mix_layers, mix_amount: layers of w+ (0 is the coarsest) that come from another style, and how far. The style is
+    that of a second photo, or else a random one. In a 1024 px model the layers 8 and 9 carry colour, of hair above all.
     """
 
     strength: float = 1.0
     detail: float = 1.0
-    tune_steps: int = 120
+    tune_steps: int | None = None
     seed: int = 0
+    model: str = EMBEDDED
+    official: bool = False
+    mix_layers: tuple[int, ...] = ()
+    mix_amount: float = 1.0
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of its range."""
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and low <= value <= high):
+            if value is None and name == "tune_steps":
+                continue
+            if isinstance(value, bool) or not (isinstance(value, int | float) and low <= value <= high):
                 raise InputError(f"The {name.replace('_', ' ')} must lie between {low:g} and {high:g}, not {value}.")
+        if not isinstance(self.model, str) or not isinstance(self.official, bool):
+            raise InputError("The model must be a name, and official true or false; choose them again.")
+        layers = self.mix_layers
+        known = isinstance(layers, tuple | list) and all(type(n) is int and 0 <= n < MOST_LAYERS for n in layers)
+        if not known:
+            raise InputError(f"Layers are whole numbers from 0 to {MOST_LAYERS - 1}, not {layers!r}.")
+        object.__setattr__(self, "mix_layers", tuple(sorted(set(layers))))
 
     @classmethod
     def from_recipe(cls, recipe: Mapping[str, Any]) -> AgingOptions:
@@ -51,7 +78,8 @@ class AgingOptions:
         return cls(**{name: value for name, value in stored.items() if name in known})
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """For JSON."""
+        return asdict(self) | {"mix_layers": list(self.mix_layers)}
 
 
 @dataclass(frozen=True)
@@ -80,6 +108,19 @@ class Aged:
     identity: float
     recipe: dict[str, Any]
     seconds: float
+
+
+def parse_layers(text: str) -> tuple[int, ...]:
+    """Layers from what a person typed, such as "8,9" or "8-11". Raises InputError for anything else."""
+    layers: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        first, dash, last = part.partition("-")
+        try:
+            low, high = int(first), int(last if dash else first)
+        except ValueError:
+            raise InputError(f"Layers are numbers such as 8,9 or 8-11, not {text!r}.") from None
+        layers += range(low, min(high, MOST_LAYERS) + 1)  # one too many is told below; a million would fill the memory
+    return AgingOptions(mix_layers=tuple(layers)).mix_layers
 
 
 def parse_age(text: str) -> float:

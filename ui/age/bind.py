@@ -69,6 +69,7 @@ def bind(app: gr.Blocks, page: Page) -> None:
     _bind_runs(app, page)
     _bind_history(app, page)
     _bind_memory(app, page)
+    _bind_models(app, page)
 
 
 def _bind_photo(page: Page) -> None:
@@ -114,14 +115,17 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
         return {page.result.status: waiting, page.result.stop: gr.Button(visible=True)}
 
     def run(targets: Callable[[Choices], list[float]]) -> Callable[..., Iterator[Updates]]:
-        def handler(request: gr.Request, state: PhotoState, shelf: Shelf, *given: Any) -> Iterator[Updates]:
+        def handler(
+            request: gr.Request, state: PhotoState, shelf: Shelf, style: str | None, *given: Any
+        ) -> Iterator[Updates]:
             tab = str(request.session_hash)
             mine = services.runs.get(tab)
             if mine is None:
                 return
             try:
                 choices = Choices(*given)
-                for step in work.make(services, mine, state, shelf, targets(choices), choices):
+                other = Path(style) if style else None
+                for step in work.make(services, mine, state, shelf, targets(choices), choices, other):
                     yield _step(page, state, step)
             except EveryageError as error:  # an age that is none, before any work
                 yield _idle(page, views.note(str(error), "error"))
@@ -135,7 +139,7 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
         services.runs.cancel(str(request.session_hash))
         return {page.result.status: views.progress("Stopping", None, None)}
 
-    inputs = [page.photo_state, page.shelf, *page.controls.inputs]
+    inputs = [page.photo_state, page.shelf, page.controls.style, *page.controls.inputs]
     one, many = page.controls.run, page.controls.strip
     for button, targets in ((one, lambda c: [float(c.target)]), (many, lambda c: work.ages_of(c.ages))):
         begun = button.click(begin, None, page.outputs, js=ON_STAGE, trigger_mode="multiple", **AT_ONCE)
@@ -207,3 +211,11 @@ def _bind_memory(app: gr.Blocks, page: Page) -> None:
         **AT_ONCE,
     )
     page.controls.target.change(None, page.controls.target, page.controls.run, js=controls.RUN_LABEL, **AT_ONCE)
+
+
+def _bind_models(app: gr.Blocks, page: Page) -> None:
+    def offered() -> gr.Dropdown:
+        return gr.Dropdown(choices=page.services.pipeline.models.choices())
+
+    # At the start, and again when somebody turns to the list: a model may have been added meanwhile.
+    gr.on([app.load, page.controls.model.focus], offered, None, page.controls.model, **HIDDEN)

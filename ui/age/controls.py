@@ -17,9 +17,11 @@ RUN_LABEL = "(age) => `Show at ${Math.round(age)}`"
 
 @dataclass(frozen=True)
 class ControlPanel:
-    """The panel's widgets. `inputs` are in the order of `Choices`' fields."""
+    """The panel's widgets. `inputs` are in the order of `Choices`' fields; `style` is not remembered."""
 
     inputs: tuple[gr.components.Component, ...]
+    model: gr.Dropdown
+    style: gr.File
     scale: gr.HTML
     run: gr.Button
     strip: gr.Button
@@ -47,5 +49,30 @@ def render() -> ControlPanel:
             ages = gr.Textbox(first.ages, label="Ages of the strip", info=words.STRIP, elem_id="ages")
             file_format = gr.Radio(FORMATS, value=first.format, label="File", info=words.FORMAT, elem_id="format")
             seed = gr.Number(first.seed, label="Seed", info=words.SEED, precision=0, minimum=0, elem_id="seed")
-    inputs = (target, strength, detail, care, seed, ages, file_format)
-    return ControlPanel(inputs, scale, run, strip)
+            published, style = _published(first)
+    inputs = (target, strength, detail, care, seed, ages, file_format, *published)
+    return ControlPanel(inputs, published[0], style, scale, run, strip)
+
+
+def _published(first: Choices) -> tuple[tuple[gr.Dropdown, gr.Checkbox, gr.Textbox, gr.Slider], gr.File]:
+    """Another model, and another face's style in some of its layers."""
+    with gr.Accordion("Model and style", open=False, elem_id="published"):
+        model = gr.Dropdown(
+            [("Embedded, 128 px", first.model)],
+            value=first.model,
+            label="Model",
+            info=words.MODEL,
+            elem_id="model",
+            # A result may name a model that is not here: then the sentence of the pipeline says how to add it.
+            allow_custom_value=True,
+        )
+        official = gr.Checkbox(first.official, label="The model's own drawing", info=words.OFFICIAL, elem_id="official")
+        layers = gr.Textbox(first.layers, label="Layers from another style", info=words.LAYERS, elem_id="layers")
+        amount = gr.Slider(0, 1, first.amount, step=0.05, label="Amount of that style", elem_id="amount")
+        style = gr.File(
+            label="Photo for that style (optional)",
+            file_types=["image"],
+            height=150,
+            elem_id="style-photo",
+        )
+    return (model, official, layers, amount), style

@@ -19,7 +19,7 @@ WHOLE, FACE = "Whole photo", "Face"
 CARE_STEPS = {"Quick": 40, "Normal": 120, "Careful": 300}
 FORMATS = ("PNG", "JPEG", "WebP")
 STRIP_AGES = "5, 20, 35, 50, 65, 80"
-RANGES = {"target": (0, 100), "strength": (0, 2), "detail": (0, 1), "seed": (0, 2**31 - 1)}
+RANGES = {"target": (0, 100), "strength": (0, 2), "detail": (0, 1), "seed": (0, 2**31 - 1), "amount": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,25 @@ class Choices:
     seed: int = 0
     ages: str = STRIP_AGES
     format: str = "PNG"
+    model: str = "heads"
+    official: bool = False
+    layers: str = ""
+    amount: float = 1.0
 
     def options(self) -> AgingOptions:
-        """The same for the pipeline."""
-        from pipelines.aging import AgingOptions
+        """The same for the pipeline. Raises InputError for layers that are none."""
+        from pipelines.aging import EMBEDDED, AgingOptions, parse_layers
 
         return AgingOptions(
             strength=self.strength,
             detail=self.detail,
-            tune_steps=CARE_STEPS[self.care],
+            # How long an added model needs depends on the device: the pipeline knows what suits it.
+            tune_steps=CARE_STEPS[self.care] if self.model == EMBEDDED else None,
             seed=int(self.seed),
+            model=self.model,
+            official=self.official,
+            mix_layers=parse_layers(self.layers),
+            mix_amount=self.amount,
         )
 
     def values(self) -> tuple[Any, ...]:
@@ -55,6 +64,9 @@ class Choices:
         steps = given.get("tune_steps")
         if isinstance(steps, int | float) and math.isfinite(steps):
             known["care"] = min(CARE_STEPS, key=lambda name: abs(CARE_STEPS[name] - steps))
+        mixed = given.get("mix_layers")
+        if isinstance(mixed, list) and all(type(layer) is int for layer in mixed):
+            known |= {"layers": ",".join(map(str, mixed)), "amount": given.get("mix_amount")}
         return replace(self, **{name: value for name, value in known.items() if _usable(name, value)})
 
 
@@ -62,7 +74,9 @@ def _usable(name: str, value: Any) -> bool:
     if name in RANGES:
         low, high = RANGES[name]
         return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-    if name == "ages":
+    if name == "official":
+        return isinstance(value, bool)
+    if name in ("ages", "layers", "model"):
         return isinstance(value, str) and len(value) < 200
     return isinstance(value, str) and value in (CARE_STEPS if name == "care" else FORMATS)
 

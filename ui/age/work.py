@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from photos.io import save_image
+from photos.io import open_photo, save_image
 from pipelines.errors import Cancelled, EveryageError
 from pipelines.events import Event
 from ui import views
@@ -45,7 +45,13 @@ def ages_of(text: str) -> list[float]:
 
 
 def make(
-    services: Services, run: Run, state: PhotoState, shelf: Shelf, targets: Sequence[float], choices: Choices
+    services: Services,
+    run: Run,
+    state: PhotoState,
+    shelf: Shelf,
+    targets: Sequence[float],
+    choices: Choices,
+    style: Path | None = None,
 ) -> Iterator[Step]:
     """Age the chosen face to every target. Errors and cancellation end it with a sentence and the earlier results.
 
@@ -56,7 +62,7 @@ def make(
         return
     before = shelf
     try:
-        for step in _steps(services, run, state, shelf, targets, choices):
+        for step in _steps(services, run, state, shelf, targets, choices, style):
             shelf = step.shelf or shelf
             if run.replaced:
                 return
@@ -85,12 +91,20 @@ def settle(before: Shelf, after: Shelf) -> Shelf:
 
 
 def _steps(
-    services: Services, run: Run, state: PhotoState, shelf: Shelf, targets: Sequence[float], choices: Choices
+    services: Services,
+    run: Run,
+    state: PhotoState,
+    shelf: Shelf,
+    targets: Sequence[float],
+    choices: Choices,
+    style: Path | None,
 ) -> Iterator[Step]:
     assert state.photo is not None
     run.cancel.check()
     yield Step(views.progress("Getting ready", None, None))
-    events = services.pipeline.run(state.photo, targets, choices.options(), face=state.chosen, cancel=run.cancel)
+    options = choices.options()
+    other = open_photo(style, services.settings.max_pixels) if style and options.mix_layers else None
+    events = services.pipeline.run(state.photo, targets, options, face=state.chosen, cancel=run.cancel, style=other)
     aged: list[Aged] = []
     began = time.monotonic()
     for event in events:

@@ -4,13 +4,17 @@
   const THEME = "everyage-theme";
   const within = (event, selector) => event.target instanceof Element && event.target.closest(selector);
 
-  // One file input takes every photo; pasted files and files dropped beside it are handed to it.
+  // Each page has one file input; pasted files and files dropped beside it are handed to that of the page in view.
+  const inView = (selector) => [...document.querySelectorAll(selector)].find((element) => element.offsetParent);
   function hand(files) {
-    const input = document.querySelector("#photo input[type=file]");
-    const photo = [...(files || [])].find((file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name));
-    if (!input || !photo) return false;
+    const photos = inView("#photo");
+    const field = photos || inView("#model-file");
+    const input = field && field.querySelector("input[type=file]");
+    const isPhoto = (file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name);
+    const file = [...(files || [])].find((each) => !photos || isPhoto(each));
+    if (!input || !file) return false;
     const list = new DataTransfer();
-    list.items.add(photo);
+    list.items.add(file);
     input.files = list.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
     return true;
@@ -23,7 +27,7 @@
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dragging(false); });
   document.addEventListener("drop", (event) => {
     dragging(false);
-    if (within(event, "#photo")) return;  // the component takes it itself
+    if (within(event, "#photo, #style-photo, #model-file")) return;  // the component takes it itself
     event.preventDefault();
     hand(event.dataTransfer && event.dataTransfer.files);
   }, true);
@@ -48,7 +52,7 @@
     }
     if (within(event, ".ea-skip")) {
       event.preventDefault();
-      const first = document.querySelector("#photo button");
+      const first = inView("#photo button, #models-left button");
       if (first) first.focus();
     }
     if (within(event, ".ea-helplink")) {

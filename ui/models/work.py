@@ -1,0 +1,151 @@
+"""Work on models: the store's events, turned into what the page shows step by step. No Gradio in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import Cancelled, EveryageError, InputError
+from pipelines.events import Event
+from pipelines.models import StoredModel, Verdict, is_repository
+from ui import views
+from ui.models import words
+from ui.models.add import MINE, NOT_SAID
+from ui.services import Run, Services
+
+QUICK = ("accept", "remove")  # done at once
+NO_FILE = "First give a file: drop it, choose it, or write where it lies."
+NO_NAME = "Give your model a name."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of the page. `busy` says whether the work goes on; `selected` is another model to show.
+
+    changed: the list of models is to be drawn anew.
+    """
+
+    status: str
+    busy: bool = True
+    changed: bool = False
+    selected: str | None = None
+
+
+def act(services: Services, run: Run, what: str, id: str) -> Iterator[Step]:
+    """Do what a button says with the model `id`: "accept", "download", "verify", "verify-all" or "remove"."""
+    store = services.models
+    if what == "accept":
+        yield from _guarded(services, run, lambda: _accept(services, id))
+    elif what == "remove":
+        yield from _guarded(services, run, lambda: _remove(services, id))
+    elif what == "download":
+        yield from _guarded(services, run, lambda: _steps(store.download(id, run.cancel), _added))
+    elif what in ("verify", "verify-all"):
+        one = store.get(id).id if what == "verify" else None
+        yield from _guarded(services, run, lambda: _steps(store.verify(one, run.cancel), _checked))
+
+
+def add(services: Services, run: Run, upload: str | None, place: str, what: str, name: str) -> Iterator[Step]:
+    """Add the uploaded file, or the one at `place`; OWNER/NAME there only shows that model of the Hub.
+
+    what: a model's id, or that it is the person's own, which `name` then names, or nothing.
+    """
+    place = place.strip().strip('"')
+    if not upload and is_repository(place) and not Path(place).exists():
+        yield Step(views.note("Read its licence, then download it.", "good"), busy=False, selected=place)
+        return
+
+    def begin() -> Iterator[Step]:
+        if not upload and not place:
+            raise InputError(NO_FILE)
+        if place and not upload and not services.settings.loopback:
+            raise InputError("Only files that are uploaded can be added to a server; drop the file.")
+        if what == MINE and not name.strip():
+            raise InputError(NO_NAME)
+        source = Path(upload) if upload else Path(place)
+        given = {"name": name.strip()} if what == MINE else {"id": what} if what != NOT_SAID else {}
+        return _steps(services.models.add(source, cancel=run.cancel, **given), _added)
+
+    try:
+        for step in _guarded(services, run, begin):
+            # The server's place of an upload is nobody's business.
+            yield (
+                step
+                if not upload
+                else Step(step.status.replace(str(upload), Path(upload).name), step.busy, step.changed, step.selected)
+            )
+    finally:
+        if upload:
+            discard(services, Path(upload))
+
+
+def discard(services: Services, upload: Path) -> None:
+    """Delete an uploaded file, which the browser can send again; it may be gigabytes."""
+    if upload.resolve().is_relative_to(services.served.resolve()):
+        upload.unlink(missing_ok=True)
+
+
+def _guarded(services: Services, run: Run, begin: Callable[[], Iterator[Step]]) -> Iterator[Step]:
+    """The steps of the work, ending in a sentence whatever happens. Silent once the run was replaced."""
+    try:
+        run.cancel.check()
+        for step in begin():
+            if run.replaced:
+                return
+            yield step
+    except Cancelled:
+        ending = views.note("Stopped. What has arrived is kept for the next time.", "info")
+    except EveryageError as error:
+        ending = views.note(str(error), "error")
+    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
+        services.report(error)
+        ending = views.note(f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    else:
+        return
+    if not run.replaced:
+        yield Step(ending, busy=False, changed=True)
+
+
+def _steps(events: Iterator[Event], end: Callable[[Any], Step]) -> Iterator[Step]:
+    for event in events:
+        if event.stage == "done":
+            yield end(event.value)
+        else:
+            yield Step(views.progress(_message(event), event.fraction, event.seconds_left))
+
+
+def _message(event: Event) -> str:
+    if event.stage != "download" or not event.done:
+        return event.message
+    amount = words.size(event.done) + (f" of {words.size(event.total)}" if event.total else "")
+    return f"{event.message}: {amount}"
+
+
+def _added(stored: StoredModel) -> Step:
+    return Step(views.note(f"{stored.title} is here.", "good"), busy=False, changed=True, selected=stored.id)
+
+
+def _checked(verdicts: list[Verdict]) -> Step:
+    bad = [verdict for verdict in verdicts if not verdict.ok]
+    if bad:
+        text = " ".join(f"{verdict.id}: {verdict.detail}." for verdict in bad)
+        return Step(views.note(text, "error"), busy=False, changed=True)
+    good = "Every file is as it should be."
+    return Step(
+        views.note(f"{len(verdicts)} models checked. {good}" if len(verdicts) > 1 else good, "good"), False, True
+    )
+
+
+def _accept(services: Services, id: str) -> Iterator[Step]:
+    entry = services.models.accept(id)
+    yield Step(views.note(f"Noted: you accept the licence of {entry.record.title}.", "good"), busy=False, changed=True)
+
+
+def _remove(services: Services, id: str) -> Iterator[Step]:
+    record = services.models.get(id).record
+    freed = services.models.remove(record.id)
+    yield Step(
+        views.note(f"{record.title} is removed; {words.size(freed)} are free again.", "good"), busy=False, changed=True
+    )
