@@ -151,7 +151,7 @@ def test_files_that_are_no_generators_are_refused(tmp_path: Path) -> None:
     (tmp_path / "junk.safetensors").write_bytes(b"no safetensors at all")
     save_file({"a": torch.zeros(2)}, tmp_path / "other.safetensors")
     cases = (
-        ("junk", "not a whole safetensors file"),
+        ("junk", "no weight file that this app reads"),
         ("other", "no network that this app"),
         ("missing", "can't be read"),
     )
