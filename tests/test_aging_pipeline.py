@@ -214,20 +214,34 @@ def smooth_picture(size: int, seed: int) -> torch.Tensor:
 
 def test_compose_keeps_what_does_not_change() -> None:
     crop, now = smooth_picture(96, 0), smooth_picture(32, 1)
-    skin = free = torch.ones(1, 1, 96, 96)
-    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin, free), crop, atol=1e-5)
-    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin, free)
+    skin = person = torch.ones(1, 1, 96, 96)
+    none = torch.zeros(1, 1, 96, 96)
+    assert torch.allclose(compose(crop, now, now, 1.0, 0.0, skin, person, none), crop, atol=1e-5)
+    lighter = compose(crop, now, now + 0.08, 1.0, 0.0, skin, person, none)
     assert torch.allclose(lighter, (crop + 0.4 * np.tanh(0.2)).clamp(-1, 1), atol=0.02)
-    assert torch.allclose(compose(crop, now, now + 0.08, 1.0, 0.0, skin, 0 * free), crop, atol=1e-5)
-    assert torch.allclose(compose(crop, now, now * 0.5, 0.0, 0.0, skin, free), enlarge(now * 0.5, 96), atol=1e-5)
+    assert torch.allclose(compose(crop, now, now + 0.08, 1.0, 0.0, skin, none, none), crop, atol=1e-5)
+    assert torch.allclose(
+        compose(crop, now, now * 0.5, 0.0, 0.0, skin, person, none), enlarge(now * 0.5, 96), atol=1e-5
+    )
+
+
+def test_features_take_slow_changes_only() -> None:
+    crop, now = smooth_picture(96, 0), torch.zeros(1, 3, 32, 32)
+    ones, none = torch.ones(1, 1, 96, 96), torch.zeros(1, 1, 96, 96)
+    fine = 0.1 * torch.sin(torch.arange(32.0) * 2).expand(1, 3, 32, 32)
+    kept = compose(crop, now, now + fine, 1.0, 0.0, ones, ones, ones) - crop
+    free = compose(crop, now, now + fine, 1.0, 0.0, ones, ones, none) - crop
+    assert kept.abs().mean() < 0.2 * free.abs().mean()
+    lighter = compose(crop, now, now + 0.1, 1.0, 0.0, ones, ones, ones) - crop
+    assert lighter.mean() > 0.08
 
 
 def test_the_background_stays_and_an_unseen_face_does_not_count_as_background(
     photo: Photo, pipeline: AgingPipeline
 ) -> None:
     subject = pipeline._subject(photo.image, 0)
-    size = subject.free.shape[-1]
-    free = subject.free[0, 0]
+    size = subject.person.shape[-1]
+    free = subject.person[0, 0]
     assert free[: size // 10, : size // 10].max() < 0.02  # the wall in the upper left corner
     assert free[size // 3, size // 2] > 0.9  # the forehead
 
@@ -238,7 +252,7 @@ def test_the_background_stays_and_an_unseen_face_does_not_count_as_background(
     readers = pipeline._readers()
     seeing, readers.person = readers.person, Blind()  # type: ignore[assignment]
     try:
-        blind = prepare(photo.image, subject.face, readers).free[0, 0]
+        blind = prepare(photo.image, subject.face, readers).person[0, 0]
     finally:
         readers.person = seeing
     assert blind[: size // 10, : size // 10].min() > 0.9

@@ -13,6 +13,7 @@ from torch import Tensor
 from .guided import apply_maps, linear_maps
 
 LUMA = (0.299, 0.587, 0.114)
+SLOW = 1 / 20  # standard deviation of a slow change, as a share of the side
 # Hair and skin change colour over wide areas; in small places the generator's colours are not to be trusted.
 COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.45  # standard deviation as a share of the side; how much is kept
 # Window and smoothness of the guided filter, as a share of the side and a variance (of the range -1..1).
@@ -116,18 +117,29 @@ def follow_photo(change: Tensor, crop: Tensor, skin: Tensor) -> Tensor:
     return LARGEST_CHANGE * torch.tanh(laid / LARGEST_CHANGE)
 
 
-def compose(crop: Tensor, now: Tensor, then: Tensor, detail: float, years: float, skin: Tensor, free: Tensor) -> Tensor:
+def compose(
+    crop: Tensor,
+    now: Tensor,
+    then: Tensor,
+    detail: float,
+    years: float,
+    skin: Tensor,
+    person: Tensor,
+    features: Tensor,
+) -> Tensor:
     """The aged crop at the crop's own size.
 
     crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
     detail: 1 lays the change over the photo, 0 shows the generator's own drawing; years: target minus present age.
-    skin: (1, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; free: how much of
-    the change each place takes (little in eyes, nose and mouth, whose shape must stay the photo's).
+    skin: (1, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; person: where anything
+    may change; features: how far only slow changes come through (eyes, nose and mouth, whose shape must stay the
+    photo's while the light and colour of the skin around them change).
     With now == then, detail 1 and years 0 the result is the photo.
     """
     size, small = crop.shape[-1], now.shape[-1]
     crop = soften_folds(crop, small, years, skin)
-    change = follow_photo(then - now, crop, skin) * free
+    change = follow_photo(then - now, crop, skin)
+    change = person * torch.lerp(change, blur(change, sigma=size * SLOW), features)
     relief = relief_of(crop, small)
     smooth = crop - relief
     strands = relief * strand_gain(smooth, smooth + change)

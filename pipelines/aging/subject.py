@@ -66,7 +66,8 @@ class Subject:
     """A face with everything that does not depend on the target age.
 
     quad: (4, 2) in photo pixels; crop: (1, 3, S, S) in [-1, 1] at about the photo's own size; points: (1, 5, 2)
-    landmarks in crop pixels; age in years; embedding (1, 128); skin, free: (1, 1, S, S) in [0, 1] for `compose`.
+    landmarks in crop pixels; age in years; embedding (1, 128); skin, person, features: (1, 1, S, S) in [0, 1], for
+    `compose`.
     """
 
     photo: Image.Image
@@ -78,7 +79,8 @@ class Subject:
     gender: str
     embedding: Tensor
     skin: Tensor
-    free: Tensor
+    person: Tensor
+    features: Tensor
 
 
 def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
@@ -95,8 +97,9 @@ def prepare(photo: Image.Image, face: Face, readers: Readers) -> Subject:
     skin = skin_mask(points, size)
     # Behind the person nothing ages. Where the network does not see a person (a painting, a statue), everything may.
     seen = float((person * skin).sum() / skin.sum())
-    free = (person if seen > SEEN_SHARE else 1) * (1 - FEATURES_KEPT * features_mask(points, size))
-    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin, free)
+    person = person if seen > SEEN_SHARE else torch.ones_like(person)
+    features = FEATURES_KEPT * features_mask(points, size)
+    return Subject(photo, face, quad, crop, points, age, gender, embedding, skin, person, features)
 
 
 def keep_likeness(subject: Subject, aged: Tensor, readers: Readers) -> tuple[Tensor, float]:

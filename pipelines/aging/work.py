@@ -116,9 +116,8 @@ class Work:
         now = self._today[1]
         years = (target - self.subject.age) * self.options.strength
         subject = self.subject
-        return compose(
-            subject.crop, now, pool_to(then, LAID_SIDE), self.options.detail, years, subject.skin, subject.free
-        )
+        places = subject.skin, subject.person, subject.features
+        return compose(subject.crop, now, pool_to(then, LAID_SIDE), self.options.detail, years, *places)
 
     def _at_crop(self, crop: Tensor) -> tuple[Tensor, Tensor]:
         """A picture of any size at the size of the photo's crop, with the landmarks there."""
