@@ -31,6 +31,7 @@ LOADERS: dict[str, Callable[[], nn.Module]] = {
     "sface": faces.load_identity_net,
     "dlib_age": faces.load_age_net,
     "dlib_gender": faces.load_gender_net,
+    "dlib_recognition": faces.load_recognition_net,
     "yunet": load_finder,
     "mtcnn_points": load_point_net,
     "person": load_person_net,

@@ -13,11 +13,12 @@ from PIL import Image, ImageDraw
 from models.aging import load_encoder, with_age
 from models.faces.age import age_chip
 from models.faces.align import canonical_landmarks
+from models.images import without_colour
 from models.stylegan2 import MappingNetwork, load_generator, pool_to
 from training import export, mapping
 from training.augment import ColourCurve, augment_pair, degrade, place_landmarks, random_placement, warp, warp_grid
 from training.config import PriorConfig
-from training.objective import Objective, without_colour
+from training.objective import Objective
 from training.prior import PriorTrainer, save_checkpoint
 from training.rendered import Batch, RenderedHeads
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
+from models.images import brightness
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -81,7 +81,7 @@ class ColourCurve:
         x = (images.clamp(-1, 1) + 1) / 2
         light = F.interpolate(self.light.to(x), size=x.shape[-2:], mode="bicubic", align_corners=True)
         x = (x * self.gains.to(x) * light).clamp(1e-4, 1) ** self.gamma.to(x)
-        luma = (x * torch.tensor(LUMA).to(x).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        luma = brightness(x)
         chroma = _turn_hue((x - luma) * self.saturation.to(x), self.hue.to(x))
         x = luma + chroma
         x = (x - 0.5) * self.contrast.to(x) + 0.5

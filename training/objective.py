@@ -8,21 +8,15 @@ from torch import Tensor
 
 from models.faces.age import age_chip, load_age_net
 from models.faces.identity import identity_chip, load_identity_net
+from models.images import without_colour
 from models.perceptual import load_perceptual
 from models.stylegan2 import pool_to
 
-from .augment import LUMA
 from .config import PriorConfig
 from .networks import place
 from .rendered import Batch
 
 WINDOW = 96  # pixels; the perceptual distance is what costs most, so it sees a part of large pictures
-
-
-def without_colour(images: Tensor) -> Tensor:
-    """Brightness in all three channels: an age network is too easily pleased by a red nose."""
-    weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-    return (images * weights).sum(dim=1, keepdim=True).expand(-1, 3, -1, -1)
 
 
 class Objective:

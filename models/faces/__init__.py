@@ -14,8 +14,10 @@ from models.faces.detect import Face, FaceDetector, detect_faces, load_detector
 from models.faces.identity import SAME_PERSON, IdentityNet, identity_chip, load_identity_net
 from models.faces.mask import face_mask
 from models.faces.parse import FaceParser, parser_weights
+from models.faces.recognition import SAME_DISTANCE, RecognitionNet, load_recognition_net, recognition_chip
 
 __all__ = [
+    "SAME_DISTANCE",
     "SAME_PERSON",
     "AgeNet",
     "Face",
@@ -23,6 +25,7 @@ __all__ = [
     "FaceParser",
     "GenderNet",
     "IdentityNet",
+    "RecognitionNet",
     "age_chip",
     "align_crop",
     "canonical_landmarks",
@@ -37,8 +40,10 @@ __all__ = [
     "load_detector",
     "load_gender_net",
     "load_identity_net",
+    "load_recognition_net",
     "parser_weights",
     "paste_back",
     "paste_mask",
+    "recognition_chip",
     "require_face",
 ]

@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.images import brightness
+
 from .guided import apply_maps, linear_maps
 
-LUMA = (0.299, 0.587, 0.114)
 SLOW = 1 / 20  # standard deviation of a slow change, as a share of the side
 # Hair and skin change colour over wide areas; in small places the generator's colours are not to be trusted.
 COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.45  # standard deviation as a share of the side; how much is kept
@@ -94,12 +95,6 @@ def soften_folds(crop: Tensor, small: int, years: float, skin: Tensor) -> Tensor
     folds = relief_of(crop, small, FOLDS_WINDOW, FOLDS_SMOOTHNESS)
     edge = (folds.abs().mean(dim=1, keepdim=True) / FOLDS_EDGE).clamp(0, 1)
     return crop - taken * skin * folds * (1 - edge)
-
-
-def brightness(x: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, 1, H, W)."""
-    weights = torch.tensor(LUMA, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
-    return (x * weights).sum(dim=1, keepdim=True)
 
 
 def follow_photo(change: Tensor, crop: Tensor, skin: Tensor) -> Tensor:
