@@ -23,8 +23,10 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return Image.alpha_composite(flat, layer).convert("RGB")
     if image.mode == "CMYK":
         return _from_cmyk(image)
-    # A copy in any case: the result must not hang on the file, nor carry its metadata along.
-    return Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())
+    # A copy in any case (one, for photos may be huge): the result must not hang on the file, nor carry its metadata.
+    bare = image.convert("RGB")
+    bare.info.clear()
+    return bare
 
 
 def rgb_profile(image: Image.Image) -> bytes | None:

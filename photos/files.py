@@ -15,7 +15,7 @@ from models.errors import EveryageError, InputError
 TEMPORARY = ".part"
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it to the disk, and rename it to `path`.
 
     An existing file is replaced. On any error nothing is left behind and `path` is as it was. Raises InputError if

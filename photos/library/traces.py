@@ -1,0 +1,75 @@
+"""What the app made from some photos, outside the collection: results, originals kept for them, caches, logs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from photos.history import History
+from photos.originals import Originals
+
+CACHE_PREFIX = 16  # hex digits of a photo's hash that a cached file's name begins with
+
+
+def remove_results(data: Path, hashes: Collection[str], faces: Mapping[str, Collection[int]], name: str) -> int:
+    """Delete results made from photos of these hashes, from these faces of others, or with this person's model."""
+    if not (data / "history").is_dir():
+        return 0
+    history = History(data)
+    gone = [entry for entry in history.list(10**9) if _made_from(entry.recipe, hashes, faces, name)]
+    for entry in gone:
+        history.remove(entry.id)
+    return len(gone)
+
+
+def remove_originals(data: Path, hashes: Collection[str]) -> int:
+    """Delete the originals of these hashes that no result needs any more."""
+    if not (data / "originals").is_dir():
+        return 0
+    originals = Originals(data)
+    needed = {origin for entry in History(data).list(10**9) for origin in _origins(entry.recipe)}
+    found = [originals.find(sha256) for sha256 in set(hashes) - needed]
+    return _unlink([path for path in found if path is not None])
+
+
+def remove_cached(data: Path, hashes: Collection[str], folder: str) -> int:
+    """Delete what the caches hold of these photos, or of the person with this folder."""
+    marks = tuple(sha256[:CACHE_PREFIX] for sha256 in hashes)
+    files = [path for path in (data / "cache").rglob("*") if path.is_file()]
+    return _unlink([path for path in files if path.name.lstrip(".").startswith(marks) or folder in path.name])
+
+
+def remove_served(data: Path) -> int:
+    """Delete the copies that browsers were shown: they have random names, so that all of them go."""
+    return _unlink([path for path in (data / "served").rglob("*") if path.is_file()])
+
+
+def remove_logs(data: Path, words: Collection[str]) -> int:
+    """Delete log files that mention any of these words."""
+    marks = [word.encode() for word in words if word]
+    files = [path for path in (data / "logs").rglob("*") if path.is_file()]
+    return _unlink([path for path in files if any(mark in path.read_bytes() for mark in marks)])
+
+
+def _made_from(
+    recipe: dict[str, Any], hashes: Collection[str], faces: Mapping[str, Collection[int]], name: str
+) -> bool:
+    if any(origin in hashes for origin in _origins(recipe)):
+        return True
+    photo, options = recipe.get("photo"), recipe.get("options")
+    person = options.get("person") if isinstance(options, dict) else None
+    if isinstance(person, str) and person.casefold() == name.casefold():
+        return True
+    return isinstance(photo, dict) and recipe.get("face") in faces.get(str(photo.get("sha256")), ())
+
+
+def _origins(recipe: dict[str, Any]) -> list[str]:
+    parts = [recipe.get("photo"), recipe.get("style")]
+    return [str(part.get("sha256")) for part in parts if isinstance(part, dict)]
+
+
+def _unlink(paths: Collection[Path]) -> int:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
