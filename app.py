@@ -20,6 +20,8 @@ from typer.exceptions import TyperException
 
 from models.errors import Cancelled, EveryageError, InputError
 from pipelines.models.commands import cli as models_commands
+from pipelines.people_commands import cli as photos_commands
+from pipelines.personalize_commands import personalize
 
 if TYPE_CHECKING:
     from photos.io import Photo
@@ -33,6 +35,8 @@ cli = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
 )
 cli.add_typer(models_commands, name="models")
+cli.add_typer(photos_commands, name="photos")
+cli.command()(personalize)
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
@@ -93,6 +97,9 @@ def age(
         Path | None, typer.Option(help="A photo whose face gives that style; else a random one.")
     ] = None,
     mix_amount: Annotated[float, typer.Option(min=0, max=1, help="How far the layers go to the other style.")] = 1.0,
+    person: Annotated[
+        str, typer.Option(metavar="NAME", help="Somebody whose own aging was learnt (see `personalize`).")
+    ] = "",
     as_json: Json = False,
     data: Data = None,
     device: Device = None,
@@ -117,7 +124,7 @@ def age(
             raise InputError("--mix-from needs --mix-layers, such as --mix-layers 8,9.")
         style = open_photo(mix_from, settings.max_pixels) if mix_from else None
         options = aging.AgingOptions(
-            strength, detail, steps, seed, model, official, aging.parse_layers(mix_layers), mix_amount
+            strength, detail, steps, seed, model, official, aging.parse_layers(mix_layers), mix_amount, person
         )
         with Progress() as progress:
             pipeline = aging.AgingPipeline(Runtime(settings), settings.data)
@@ -217,6 +224,8 @@ def _report(facts: dict[str, Any], found: FoundFace, aged: Sequence[Aged], sever
         "identity": figures([round(each.identity, 4) for each in aged]),
         "warnings": list(found.warnings),
     }
+    if any(each.extrapolated for each in aged):
+        facts["extrapolated"] = [each.target for each in aged if each.extrapolated]
     looks = ", ".join(f"{years:.0f}" for years in after)
     print(json.dumps(facts) if as_json else f"{facts['out']}: looked about {found.age:.0f}, now about {looks}.")
 

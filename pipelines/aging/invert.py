@@ -95,9 +95,13 @@ class InversionCache:
         self.folder, self.kept = folder, kept
 
     @staticmethod
-    def key(*parts: object) -> str:
-        """A file name out of whatever the inversion depends on."""
-        return hashlib.sha256(json.dumps([str(part) for part in parts]).encode()).hexdigest()[:40]
+    def key(photo: str, *parts: object) -> str:
+        """A file name out of whatever the inversion depends on; it begins like the photo's SHA-256.
+
+        So all that is kept of a photo can be found, and forgotten, without knowing the rest.
+        """
+        digest = hashlib.sha256(json.dumps([photo, *(str(part) for part in parts)]).encode()).hexdigest()
+        return f"{photo[:16]}-{digest[:40]}"
 
     def load(self, key: str, nets: AgingNets) -> Inversion | None:
         """The stored inversion, or None; a damaged file is removed and counts as none."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.aging import Sam, load_encoder, load_mytm, load_sam
-from models.assets import asset_path, read_card
+from models.assets import asset_path
+from models.assets import read_card as asset_card
 from models.errors import InputError
 from models.foreign.record import SAM
 from models.perceptual import PerceptualLoss, load_perceptual
@@ -15,6 +16,7 @@ from pipelines.runtime import Runtime
 
 from .nets import AgingNets, HeadsNets, SamNets, reading_of
 from .options import EMBEDDED
+from .personal import PersonalNets, load_personal, personal_folder, read_card
 
 GENERATOR, ENCODER = "heads/generator.safetensors", "heads/encoder.safetensors"
 # Tuning a 1024 px generator takes a GPU a fraction of a second a step, and a CPU half a minute.
@@ -25,12 +27,19 @@ class AgingModels:
     """Finds and loads networks by the model's id. One set of networks in the pool serves every caller."""
 
     def __init__(self, runtime: Runtime, data: Path):
-        self.runtime = runtime
+        self.runtime, self.data = runtime, Path(data)
         self.store = ModelStore(data, runtime.settings)
 
-    def nets(self, model: str = EMBEDDED, official: bool = False) -> AgingNets:
-        """Raises InputError for a model that is not here, or that does not age faces."""
-        return self._heads() if model == EMBEDDED else self._sam(self._stored(model), official)
+    def nets(self, model: str = EMBEDDED, official: bool = False, person: str = "") -> AgingNets:
+        """Raises InputError for a model that is not here, or that does not age faces, or a person without a model."""
+        base = self._heads() if model == EMBEDDED else self._sam(self._stored(model), official)
+        return self._own(person, base) if person else base
+
+    def _own(self, person: str, base: AgingNets) -> PersonalNets:
+        """Read anew only when the person was learnt anew."""
+        folder = personal_folder(self.data, person)
+        made = (read_card(folder) or {}).get("made")
+        return self.runtime.pool.get((str(folder), made), lambda: load_personal(folder, base))
 
     def choices(self) -> list[tuple[str, str]]:
         """Title and id of each model that can age a face here; the embedded one comes first."""
@@ -60,12 +69,12 @@ class AgingModels:
 
     def _heads(self) -> HeadsNets:
         device, pool = self.runtime.device, self.runtime.pool
-        card = read_card(ENCODER)
+        card = asset_card(ENCODER)
         return HeadsNets(
             pool.get(GENERATOR, lambda: load_generator(asset_path(GENERATOR), device)),
             pool.get(ENCODER, lambda: load_encoder(asset_path(ENCODER), device)),
             self._perceptual(),
-            read_card(GENERATOR)["sha256"][:16] + card["sha256"][:16],
+            asset_card(GENERATOR)["sha256"][:16] + card["sha256"][:16],
             reading_of(card),
         )
 

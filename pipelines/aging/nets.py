@@ -39,12 +39,17 @@ class AgingNets(ABC):
         return None
 
     @abstractmethod
-    def encode(self, crop: Tensor, age: float, origin: Tensor | None = None) -> Tensor:
-        """Crops (N, 3, R, R) in [-1, 1] and the age to show in years -> w+ (N, num_ws, w_dim)."""
+    def encode(self, crop: Tensor, age: float | Tensor, origin: Tensor | None = None) -> Tensor:
+        """Crops (N, 3, R, R) in [-1, 1] and the ages to show, in years, one or (N,) -> w+ (N, num_ws, w_dim)."""
 
     @abstractmethod
     def style(self, crop: Tensor, age: float) -> Tensor:
         """w+ of crops as they are, to mix styles from; `age` in years is the age that they show."""
+
+    @property
+    @abstractmethod
+    def center(self) -> Tensor:
+        """The mean w+ (num_ws, w_dim), or the mean w (w_dim) that stands for it."""
 
     @property
     def synthesis(self) -> SynthesisNetwork:
@@ -94,8 +99,13 @@ class HeadsNets(AgingNets):
             return age
         return (age + float(np.interp(age, read, asked))) / 2
 
-    def encode(self, crop: Tensor, age: float, origin: Tensor | None = None) -> Tensor:
-        ages = torch.full((len(crop),), self.asked(age), device=crop.device)
+    @property
+    def center(self) -> Tensor:
+        return self.heads.mapping.w_avg
+
+    def encode(self, crop: Tensor, age: float | Tensor, origin: Tensor | None = None) -> Tensor:
+        years = age.tolist() if isinstance(age, Tensor) else [age] * len(crop)
+        ages = torch.tensor([self.asked(each) for each in years], device=crop.device)
         codes: Tensor = self.encoder(with_age(pool_to(crop, self.encoder.resolution), ages))
         return codes + self.heads.mapping.w_avg
 
@@ -122,8 +132,12 @@ class SamNets(AgingNets):
     def origin(self, crop: Tensor) -> Tensor:
         return self.sam.invert(self._small(crop))
 
-    def encode(self, crop: Tensor, age: float, origin: Tensor | None = None) -> Tensor:
-        ages = torch.full((len(crop),), age, device=crop.device)
+    @property
+    def center(self) -> Tensor:
+        return self.sam.latent_avg
+
+    def encode(self, crop: Tensor, age: float | Tensor, origin: Tensor | None = None) -> Tensor:
+        ages = torch.as_tensor(age, dtype=crop.dtype, device=crop.device).expand(len(crop))
         return self.sam.codes(self._small(crop), ages, origin=origin)
 
     def style(self, crop: Tensor, age: float) -> Tensor:

@@ -34,6 +34,7 @@ class AgingOptions:
     tune_steps: steps of pivotal tuning; 0 uses the encoder alone, None as many as suit the model and the device.
     seed: of a random style to mix in.
     model: "heads", or the id of an added SAM or MyTimeMachine model.
+    person: the name of somebody whose own aging was learnt (or the name of their folder); "" for everybody's aging.
     official: exactly the published forward of SAM and MyTimeMachine: the generator's own drawing at its full size, no
     tuning, nothing of the photo laid over it; statistics that a personal checkpoint carries are used as they are.
     mix_layers, mix_amount: layers of w+ (0 is the coarsest) that come from another style, and how far. The style is
@@ -48,6 +49,7 @@ class AgingOptions:
     official: bool = False
     mix_layers: tuple[int, ...] = ()
     mix_amount: float = 1.0
+    person: str = ""
 
     def __post_init__(self) -> None:
         """Raises InputError for a value out of its range."""
@@ -57,8 +59,8 @@ class AgingOptions:
                 continue
             if isinstance(value, bool) or not (isinstance(value, int | float) and low <= value <= high):
                 raise InputError(f"The {name.replace('_', ' ')} must lie between {low:g} and {high:g}, not {value}.")
-        if not isinstance(self.model, str) or not isinstance(self.official, bool):
-            raise InputError("The model must be a name, and official true or false; choose them again.")
+        if not isinstance(self.model, str) or not isinstance(self.official, bool) or not isinstance(self.person, str):
+            raise InputError("Model and person must be names, and official true or false; choose them again.")
         layers = self.mix_layers
         known = isinstance(layers, tuple | list) and all(type(n) is int and 0 <= n < MOST_LAYERS for n in layers)
         if not known:
@@ -98,7 +100,8 @@ class Aged:
     """One result: the whole photo and its FFHQ crop at `target` years.
 
     age: what the age network reads in the result; identity: cosine of its embedding to the input's (1 is equal).
-    recipe: everything needed to make it again; seconds: time it took, without tuning.
+    recipe: everything needed to make it again; seconds: time it took, without tuning. extrapolated: with a person's
+    own aging, whether the target lies outside the ages of the photos that it was learnt from.
     """
 
     target: float
@@ -108,6 +111,7 @@ class Aged:
     identity: float
     recipe: dict[str, Any]
     seconds: float
+    extrapolated: bool = False
 
 
 def parse_layers(text: str) -> tuple[int, ...]:

@@ -104,9 +104,9 @@ class AgingPipeline:
         options, cancel = options or AgingOptions(), cancel or CancelToken()
         yield Event("detect", "Looking for faces")
         subject = self._subject(photo.image, face)
-        if options.model != EMBEDDED:
+        if options.model != EMBEDDED or options.person:
             yield Event("load", "Loading the model")
-        nets = self.models.nets(options.model, options.official)
+        nets = self.models.nets(options.model, options.official, options.person)
         options = with_steps(options, nets)
         cancel.check()
         mixed = mixed_style(nets, options, self._subject(style.image, 0) if style else None)

@@ -22,11 +22,13 @@ from .compose import compose, enlarge
 from .invert import Inversion, InversionCache
 from .nets import AgingNets
 from .options import Aged, AgingOptions
+from .personal import PersonalNets
 from .subject import Readers, Subject, keep_likeness
 
 RECIPE_VERSION = 2
 # Drawings are laid over the photo at this size at most: what age changes is wider than the pixels of a larger one.
 LAID_SIDE = 512
+NEAR = 3.0  # years around the ages of a person's photos that the photos still speak for
 STYLE_PSI = 0.7  # truncation of a random style
 
 
@@ -107,7 +109,13 @@ class Work:
             crop, identity = keep_likeness(subject, self._laid(inversion, then, target), self.readers)
             image = paste_change(subject.photo, subject.crop, crop, subject.quad, self.mask)
         age = self.readers.read_age(*self._at_crop(crop))
-        return Aged(target, image, to_pil(crop), age, identity, self.recipe(target), time.monotonic() - began)
+        taken, beyond = time.monotonic() - began, self._beyond(target)
+        return Aged(target, image, to_pil(crop), age, identity, self.recipe(target), taken, beyond)
+
+    def _beyond(self, target: float) -> bool:
+        """Whether a person's own aging was learnt from photos of other ages only."""
+        covered = self.nets.ages if isinstance(self.nets, PersonalNets) else None
+        return covered is not None and not covered[0] - NEAR <= target <= covered[1] + NEAR
 
     def _laid(self, inversion: Inversion, then: Tensor, target: float) -> Tensor:
         """What changes between the drawing of today and that at the target age, laid over the photo's crop."""
@@ -128,7 +136,7 @@ class Work:
 
     def recipe(self, target: float) -> dict[str, Any]:
         """Everything needed to make the result again from the same photo."""
-        recipe = {
+        recipe: dict[str, Any] = {
             "kind": "aging",
             "version": RECIPE_VERSION,
             "target": target,
@@ -138,6 +146,9 @@ class Work:
             "photo": {"name": self.photo.path.name, "sha256": self.photo.sha256},
             "models": self.nets.fingerprint,
         }
+        if isinstance(self.nets, PersonalNets):
+            # The folder's token in the place of the name: a result that is passed on tells nobody's name.
+            recipe["options"]["person"] = self.nets.person
         if self.style is not None:
             recipe["style"] = {"name": self.style.path.name, "sha256": self.style.sha256}
         return recipe
