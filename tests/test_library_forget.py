@@ -19,6 +19,7 @@ from photos.io import open_photo
 from photos.library import Library, forgetting
 from photos.library.tables import Belonging, Embedding, Face, Person, Photo
 from photos.originals import Originals
+from photos.people import People
 from tests.fake_faces import add_person, picture, run_import
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,12 +67,14 @@ def make_traces(library: Library, album: Path) -> None:
     """Results from her photo, from each face of the photo of both, from his photo, and from his with her model."""
     data = library.data
     history, originals = History(data), Originals(data)
+    with library.session(write=False) as session:
+        hers = session.exec(select(Person).where(Person.name == NAME)).one().folder
     recipes = (
         ("hers", album / NAME / "Zphoto0.png", 0, ""),
         ("her face", album / "together.png", 0, ""),
         ("his face", album / "together.png", 1, ""),
         ("his", album / "Otto" / "Ophoto10.png", 0, ""),
-        ("her model", album / "Otto" / "Ophoto11.png", 0, NAME),
+        ("her model", album / "Otto" / "Ophoto11.png", 0, hers),
     )
     for title, path, face, person in recipes:
         photo = open_photo(path)
@@ -154,13 +157,15 @@ def test_no_byte_is_left_and_others_keep_theirs(data: Path, tmp_path: Path) -> N
 
 def test_the_photo_of_both_stays_with_the_other_face(data: Path) -> None:
     library = Library(data)
-    library.forget(NAME)
+    picture(30).save(data.parent / "nobody.png")
+    run_import(library, data.parent / "nobody.png")
+    assert any("1 face without a name stays" in sentence for sentence in library.forget(NAME).kept)
     with library.session(write=False) as session:
         photo = session.exec(select(Photo).where(Photo.name == "together.png")).one()
         (face,) = session.exec(select(Face).where(Face.photo_id == photo.id)).all()
         assert session.get_one(Person, face.person_id).name == "Otto"
         assert session.get(Embedding, face.id) is not None
-    assert library.count() == 4 and library.check() == []
+    assert library.count() == 5 and library.check() == []
 
 
 def test_a_bystander_without_consent_keeps_no_embedding(data: Path) -> None:
@@ -171,6 +176,18 @@ def test_a_bystander_without_consent_keeps_no_embedding(data: Path) -> None:
     library.forget(NAME)
     with library.session(write=False) as session:
         assert session.exec(select(Embedding)).all() == []
+
+
+def test_an_undo_does_not_bring_anybody_back(data: Path) -> None:
+    library = Library(data)
+    wanted, people = marks(library), People(library)
+    people.rename(NAME, NAME + "!")
+    people.rename("Otto", "Otho")
+    library.forget(NAME + "!")
+    assert people.undo() is None and [person.name for person in people.list()] == ["Otho"]
+    assert [mark for mark in wanted["hers"] if mark in everything(data)] == []
+    people.rename("Otho", "Otto")
+    assert people.undo() == "renaming Otho" and [person.name for person in people.list()] == ["Otho"]
 
 
 def test_nobody_of_that_name(data: Path) -> None:

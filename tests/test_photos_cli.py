@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,11 +205,23 @@ def test_the_real_command_with_the_real_networks(tmp_path: Path, astronaut: Path
     assert (found["added"], found["faces"], found["person"]) == (1, 1, "Eileen")
 
 
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, app; app.main(['photos', '--help']); print([m for m in HEAVY if m in sys.modules])"
+    heavy = "HEAVY = ('torch', 'sklearn', 'scipy', 'sqlmodel', 'sqlalchemy', 'alembic', 'imagehash', 'PIL', 'gradio');"
+    done = subprocess.run([sys.executable, "-c", heavy + code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]" and "forget" in done.stdout
+
+
+def test_listing_needs_no_networks(data: Path) -> None:
+    code = f"import sys, app; app.main(['photos', 'people', '--data', {str(data)!r}]); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
 def test_a_damaged_collection_is_said(data: Path, album: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts(capsys, data, "import", album)
-    path = data / "people" / "collection.sqlite"
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    path.write_bytes(b"no database" * 999)
-    out, err = call(capsys, data, "list")
+    later = data.parent / "later"  # a copy: to this process the original is still open
+    shutil.copytree(data, later, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    (later / "people" / "collection.sqlite").write_bytes(b"no database" * 999)
+    out, err = call(capsys, later, "list")
     assert "was damaged" in err and "is restored" in err and "40_0002.png" in out

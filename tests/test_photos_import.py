@@ -6,10 +6,6 @@ import io
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -26,7 +22,6 @@ from photos.library.dates import date_in_name, taken
 from photos.library.tables import Belonging, Embedding, Face, Import, Meant, Photo, Refusal, Rejection, Source
 from tests.fake_faces import NETS, add_person, fake_networks, picture, run_import, vector
 
-ROOT = Path(__file__).resolve().parent.parent
 EXIF_DATE, ORIENTATION = 0x9003, 0x0112
 
 
@@ -338,31 +333,3 @@ def test_what_can_not_be_imported_is_said_at_once(library: Library, tmp_path: Pa
     add_person(library, "Johanna")
     with pytest.raises(InputError, match="did you mean Johanna"):
         library.import_photos([tmp_path], NETS, person="Johana")
-
-
-def test_killed_at_many_moments_nothing_is_lost_or_doubled(library: Library, tmp_path: Path) -> None:
-    """A real process, SIGKILL, again and again: then the collection is what an undisturbed import makes."""
-    folder, number, dice = tmp_path / "many", 60, random.Random(3)
-    folder.mkdir()
-    for seed in range(number):
-        picture(seed).save(folder / f"{seed:03d}.png")
-    kills, finished = 0, False
-    while not finished:
-        command = [sys.executable, "-m", "tests.fake_faces", str(library.data), str(folder)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            left = dice.randint(5, 20) if kills < 5 else 1000
-            for line in process.stdout:
-                left -= line.startswith("Photo ")
-                finished = "new photo" in line
-                if left < 0:
-                    time.sleep(dice.random() * 0.02)
-                    process.send_signal(signal.SIGKILL)
-                    break
-        kills += not finished
-        assert kills < 10
-    assert kills == 5
-    assert library.count() == number == len(rows(library, Source)) == len(rows(library, Face))
-    assert {face.crop for face in rows(library, Face)} == crops(library)
-    assert {view.sha256 for view in library.photos()} == {row.sha256 for row in rows(library, Photo)}
-    assert library.check() == [] and numbers(run_import(library, folder)) == (0, number, 0, 0)

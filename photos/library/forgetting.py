@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from filelock import Timeout
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, func, select
 
 from models.errors import EveryageError
 from photos.files import write_atomically
@@ -139,7 +139,7 @@ def _carry_out(library: Library, plan: Plan) -> Forgotten:
         "embeddings": plan.embeddings,
         "own copies of photos": _unlink(copies),
         "files of the personal model": len(models),
-        "results": traces.remove_results(data, hashes, plan.shared, plan.name),
+        "results": traces.remove_results(data, hashes, plan.shared, plan.folder),
         "originals of results": traces.remove_originals(data, faces),
         "cached files": traces.remove_cached(data, faces, plan.folder),
         "copies shown in the browser": traces.remove_served(data),
@@ -148,9 +148,11 @@ def _carry_out(library: Library, plan: Plan) -> Forgotten:
     }
     if plan.folder and folder.is_dir():
         shutil.rmtree(folder)
+    with library.session(write=False) as session:
+        unnamed = session.exec(select(func.count(col(Face.id))).where(col(Face.person_id).is_(None))).one()
     clean = library.database.scrub()
     (library.folder / PLAN).unlink(missing_ok=True)
-    return Forgotten(plan.name, removed, tuple(_kept(plan, clean)))
+    return Forgotten(plan.name, removed, tuple(_kept(plan, clean, unnamed)))
 
 
 def _delete_rows(session: Session, plan: Plan) -> None:
@@ -174,7 +176,7 @@ def era(session: Session) -> int:
     return int(session.connection().exec_driver_sql("PRAGMA user_version").scalar() or 0)
 
 
-def _kept(plan: Plan, clean: bool) -> list[str]:
+def _kept(plan: Plan, clean: bool, unnamed: int) -> list[str]:
     """What could not be reached, in sentences."""
     found = []
     if plan.places:
@@ -185,6 +187,9 @@ def _kept(plan: Plan, clean: bool) -> list[str]:
         number = len(plan.shared)
         what = "1 photo shows" if number == 1 else f"{number} photos show"
         found.append(f"{what} somebody else as well and stay{'s' if number == 1 else ''}, without {plan.name}'s face.")
+    if unnamed:
+        faces = "1 face without a name stays" if unnamed == 1 else f"{unnamed} faces without a name stay"
+        found.append(f"{faces} in the collection, for nobody said whether {plan.name} is among them.")
     if not clean:
         found.append("Another program is reading the collection; deleted bytes are on the disk until it stops.")
     found.append("Pictures that were saved or sent elsewhere can't be reached.")

@@ -72,8 +72,9 @@ class Photo(SQLModel, table=True):
 
 
 class Source(SQLModel, table=True):
-    """A place where a photo was found: a path, "ARCHIVE.zip!member", or "upload!SHA256/folder/name" of a file handed over.
+    """A place where a photo was found.
 
+    path: of the file, "ARCHIVE.zip!member", or "upload!SHA256/folder/name" of a file that was handed over.
     kept: what was found there is no longer there, or never was a file: the app keeps its own copy.
     stamp: size and time (of an archive's member: size and checksum), by which an unchanged file is known unread.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,15 +11,16 @@ from typing import Any
 from photos.history import History
 from photos.originals import Originals
 
+SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 CACHE_PREFIX = 16  # hex digits of a photo's hash that a cached file's name begins with
 
 
-def remove_results(data: Path, hashes: Collection[str], faces: Mapping[str, Collection[int]], name: str) -> int:
-    """Delete results made from photos of these hashes, from these faces of others, or with this person's model."""
+def remove_results(data: Path, hashes: Collection[str], faces: Mapping[str, Collection[int]], folder: str) -> int:
+    """Delete results made from photos of these hashes, from these faces of others, or with the model in this folder."""
     if not (data / "history").is_dir():
         return 0
     history = History(data)
-    gone = [entry for entry in history.list(10**9) if _made_from(entry.recipe, hashes, faces, name)]
+    gone = [entry for entry in history.list(10**9) if _made_from(entry.recipe, hashes, faces, folder)]
     for entry in gone:
         history.remove(entry.id)
     return len(gone)
@@ -53,20 +56,17 @@ def remove_logs(data: Path, words: Collection[str]) -> int:
 
 
 def _made_from(
-    recipe: dict[str, Any], hashes: Collection[str], faces: Mapping[str, Collection[int]], name: str
+    recipe: dict[str, Any], hashes: Collection[str], faces: Mapping[str, Collection[int]], folder: str
 ) -> bool:
-    if any(origin in hashes for origin in _origins(recipe)):
+    if not _origins(recipe).isdisjoint(hashes) or (folder and folder in json.dumps(recipe)):
         return True
-    photo, options = recipe.get("photo"), recipe.get("options")
-    person = options.get("person") if isinstance(options, dict) else None
-    if isinstance(person, str) and person.casefold() == name.casefold():
-        return True
+    photo = recipe.get("photo")
     return isinstance(photo, dict) and recipe.get("face") in faces.get(str(photo.get("sha256")), ())
 
 
-def _origins(recipe: dict[str, Any]) -> list[str]:
-    parts = [recipe.get("photo"), recipe.get("style")]
-    return [str(part.get("sha256")) for part in parts if isinstance(part, dict)]
+def _origins(recipe: dict[str, Any]) -> set[str]:
+    """Every hash in a recipe, wherever it is: of the photo, of one that gave its style, ..."""
+    return set(SHA256.findall(json.dumps(recipe)))
 
 
 def _unlink(paths: Collection[Path]) -> int:

@@ -19,7 +19,8 @@ BLOCK = 1024
 KEPT = 0.9  # of a face's label comes from its neighbours at each round
 ROUNDS = 40
 # On photos SFace joins one person above 0.363, and strangers hardly ever reach 0.5; rendered faces are closer together.
-LINK, SURE = 0.4, 0.6
+LINK, MIDDLE, WIDTH = 0.4, 0.5, 0.05
+USUAL, SLACK = (0.45, 0.75), 0.12
 SHARPNESS = 0.08
 LEAST_CONFIDENCE = 0.5
 NOBODY = -1
@@ -94,18 +95,14 @@ def sort_faces(
 def likeness(
     vectors: np.ndarray, person: np.ndarray, labels: np.ndarray, shares: np.ndarray, people: int
 ) -> np.ndarray:
-    """How well each face fits those that it would join, 0 to 1: half at a cosine midway between LINK and SURE."""
+    """How well each face fits those that it would join, 0 to 1: half at a cosine of MIDDLE."""
     fit = np.zeros(len(vectors))
     for index in range(people):
-        members = np.flatnonzero((labels == index) | ((person == index) & (shares[:, index] > 0.8)))
-        mine = np.flatnonzero(person == index)
-        if len(members) and len(mine):
-            cosines = vectors[mine] @ vectors[members].T
-            cosines[mine[:, None] == members] = -2
-            top = np.sort(cosines, axis=1)[:, -min(3, cosines.shape[1]) :]
-            counted = top > -2
-            fit[mine] = np.where(counted, top, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    return 1 / (1 + np.exp(-(fit - (LINK + SURE) / 2) / 0.05))
+        members = (labels == index) | ((person == index) & (shares[:, index] > 0.8))
+        mine = person == index
+        if members.any() and mine.any():
+            fit[mine] = best_of_three(vectors[mine], vectors[members])
+    return np.asarray(1 / (1 + np.exp(-(fit - MIDDLE) / WIDTH)))
 
 
 def _one_a_photo(
@@ -151,7 +148,8 @@ def clusters(vectors: np.ndarray, photos: np.ndarray) -> np.ndarray:
 def core(vectors: np.ndarray, photos: np.ndarray) -> np.ndarray:
     """How sure each of a person's supposed faces (N,) is theirs, 0 to 1: the largest group is believed.
 
-    Where two people are mixed, those of the smaller group come out low.
+    The group grows by the faces that fit three of it, so that it reaches over the years; where two people are mixed,
+    those of the smaller group come out low.
     """
     if len(vectors) == 0:
         return np.zeros(0)
@@ -160,10 +158,22 @@ def core(vectors: np.ndarray, photos: np.ndarray) -> np.ndarray:
     if len(known) == 0:
         return np.full(len(vectors), 0.5)
     names, counts = np.unique(known, return_counts=True)
-    labels = np.where(groups == names[counts.argmax()], 0, NOBODY)
-    cosines = vectors @ vectors[labels == 0].T
-    np.putmask(cosines, cosines > 0.99999, -2)  # a face is no witness for itself
+    inside = groups == names[counts.argmax()]
+    while True:
+        fit = best_of_three(vectors, vectors[inside])
+        # Many photos of one time are more alike than a few of a whole life: the group itself says how much is usual.
+        usual = float(np.clip(np.quantile(fit[inside], 0.1) - SLACK, *USUAL))
+        grown = inside | (fit > usual)
+        if (grown == inside).all():
+            break
+        inside = grown
+    confidence = 1 / (1 + np.exp(-(fit - usual) / WIDTH))
+    return np.where(inside, np.maximum(confidence, 0.8), np.minimum(confidence, 0.79))
+
+
+def best_of_three(vectors: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """The mean cosine (N,) of each face to the three of `members` that it is most like; itself is no witness."""
+    cosines = vectors @ members.T
+    cosines = np.where(cosines > 0.99999, -2, cosines)
     top = np.sort(cosines, axis=1)[:, -min(3, cosines.shape[1]) :]
-    fit = np.where(top > -2, top, 0).sum(axis=1) / np.maximum((top > -2).sum(axis=1), 1)
-    confidence = 1 / (1 + np.exp(-(fit - (LINK + SURE) / 2) / 0.05))
-    return np.where(labels == 0, np.maximum(confidence, 0.8), np.minimum(confidence, 0.79))
+    return np.asarray(np.where(top > -2, top, 0).sum(axis=1) / np.maximum((top > -2).sum(axis=1), 1))

@@ -18,7 +18,6 @@ from torch import Tensor
 from models.aging.personal import (
     adaptive_weight,
     beyond,
-    closeness,
     draw_inside,
     draw_outside,
     personal_unlikeness,
@@ -41,8 +40,9 @@ NOISE, SHIFT, GAIN, LIGHT = 15, 0.01, 0.09, 0.1
 class Everyage(Method):
     """keep: how many samples of a batch keep their own age; outside_share: of the others, those outside the album's.
 
-    best: with how many photos of the asked age a drawing is compared. Rates are Adam's. personal, outside and adaptive
-    weigh equations 5, 6 and 7 of the paper.
+    best: with how many photos of the asked age a drawing is compared. reach: years beyond the album's ages over which
+    a likeness to its nearest photos loses two thirds of its weight: an old face should not look like that of 40. Rates
+    are Adam's. personal, outside and adaptive weigh equations 5, 6 and 7 of the paper.
     """
 
     name: str = "everyage"
@@ -57,8 +57,9 @@ class Everyage(Method):
     generator_rate: float = 2e-3
     pixel: float = 16.0
     perceptual: float = 4.0
-    personal: float = 2.0
-    age: float = 20.0
+    personal: float = 3.0
+    reach: float = 20.0
+    age: float = 40.0
     outside: float = 2.0
     adaptive: float = 2e-3
     colour: float = 20.0
@@ -116,12 +117,10 @@ class Everyage(Method):
         unlike = personal_unlikeness(seen, vectors, album_ages, batch.target, self.best)
         far = beyond(batch.target, album.youngest, album.oldest)
         before = setting.draw_global(codes)
-        with torch.no_grad():
-            goal = judges.read_age(before, points).float()
-        error = ((judges.read_age(images, points).float() - goal) / 100).square()
+        error = ((judges.read_age(images, points).float() - batch.target) / 100).square()
         outside = (batch.kinds == Kind.OUTSIDE) * (images - before).square().mean(dim=(1, 2, 3))
         return {
-            "personal": self.personal * closeness(far) * unlike,
+            "personal": self.personal * torch.exp(-far / self.reach) * unlike,
             "age": self.age * (batch.kinds != Kind.KEEP) * error,
             "outside": self.outside * outside,
             "colour": self.colour * (colour(images) - colour(before)).square().mean(dim=(1, 2, 3)),
