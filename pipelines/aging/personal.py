@@ -109,7 +109,8 @@ def load_personal(folder: Path, base: AgingNets) -> PersonalNets:
         f"{base.fingerprint}+{digest[:16]}",
         base.perceptual,
         base.mirrored,
-        base.tune_steps,
+        # The generator has met this person already.
+        base.tune_steps // 2,
     )
 
 

@@ -46,7 +46,7 @@ class Everyage(Method):
     """
 
     name: str = "everyage"
-    steps: int = 600
+    steps: int = 400
     batch: int = 4
     tunes_generator: bool = True
     tiny_start: bool = True
@@ -57,9 +57,9 @@ class Everyage(Method):
     generator_rate: float = 2e-3
     pixel: float = 16.0
     perceptual: float = 4.0
-    personal: float = 3.0
+    personal: float = 4.0
     reach: float = 20.0
-    age: float = 40.0
+    age: float = 15.0
     outside: float = 2.0
     adaptive: float = 2e-3
     colour: float = 20.0

@@ -79,6 +79,11 @@ class Personalizer:
         progress = self.folder(self.people.get(name)).read_progress()
         return int(progress["step"]) if progress else None
 
+    def unfinished_options(self, name: str) -> PersonalizeOptions | None:
+        """What was asked of the unfinished training of this person: the same again goes on with it. Else None."""
+        progress = self.folder(self.people.get(name)).read_progress()
+        return PersonalizeOptions(**progress["options"]) if progress and "options" in progress else None
+
     def run(
         self, name: str, options: PersonalizeOptions | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Event]:
@@ -114,7 +119,7 @@ class Personalizer:
         yield from self._prepare(setting, cancel)
         validation = Validation(setting, held)
         trainer = Trainer(setting, method, steps, options.seed)
-        work = _Work(trainer, validation, folder, key=_key(options, steps, nets, album))
+        work = _Work(trainer, validation, folder, _key(options, steps, nets, album), options)
         began = work.resume(nets.device)
         if began:
             yield Event("prepare", f"Going on from step {began}")
@@ -193,8 +198,16 @@ def _key(options: PersonalizeOptions, steps: int, nets: AgingNets, album: Album)
 class _Work:
     """One training: its state on disk, its previews, its best weights so far."""
 
-    def __init__(self, trainer: Trainer, validation: Validation, folder: PersonFolder, key: str):
+    def __init__(
+        self,
+        trainer: Trainer,
+        validation: Validation,
+        folder: PersonFolder,
+        key: str,
+        options: PersonalizeOptions,
+    ):
         self.trainer, self.validation, self.folder, self.key = trainer, validation, folder, key
+        self.options = options
         self.best: dict[str, torch.Tensor] = {}
         self.scores: list[tuple[int, float]] = []
         self.seconds = 0.0
@@ -244,7 +257,8 @@ class _Work:
         make_folder(self.folder.training)
         state = {"key": self.key, "trainer": self.trainer.state(), "best": self.best, "seconds": self.seconds}
         save_state(state | {"scores": self.scores}, self.folder.state)
-        self.folder.write_progress({"step": self.trainer.step, "steps": self.trainer.steps})
+        progress = {"step": self.trainer.step, "steps": self.trainer.steps, "options": self.options.as_dict()}
+        self.folder.write_progress(progress)
         self._saved = time.monotonic()
 
     def _event(self, left: float | None, shown: Image.Image | None) -> Event:
