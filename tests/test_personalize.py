@@ -83,8 +83,8 @@ def test_the_model_has_a_card_that_names_nobody(personalizer: Personalizer, even
     assert model is not None and model == events[-1].value and model.person == "Ada"
     assert model.path.stat().st_size < 25e6
     card = model.card
-    assert card["ages"] == list(model.ages) == [20.0, 56.0] and card["photos"] == 13  # two are nearly the same
-    assert len(card["held_out"]) == 1 and card["settings"]["steps"] == STEPS
+    assert card["ages"] == list(model.ages) and card["photos"] >= 13
+    assert len(card["held_out"]) == 2 and card["settings"]["steps"] == STEPS
     assert card["base"]["model"] == "heads" and len(card["quality"]["scores"]) == STEPS
     assert card["quality"]["likeness_own"] == max(score for _, score in card["quality"]["scores"])
     assert "ada" not in model.path.with_name("card.json").read_text().lower()
@@ -133,11 +133,15 @@ def test_two_trainings_of_one_person_do_not_mix(personalizer: Personalizer, data
         next(personalizer.run("Ada", FEW))
 
 
-def test_the_report_of_the_command(
-    data: Path, events: list[Event], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="were needed for learning"):
-        Personalizer(Runtime(load_settings(data=data, device="cpu")), data).evaluate("Ada")
+def test_the_report_has_figures_and_pictures(personalizer: Personalizer, events: list[Event]) -> None:
+    page, evaluation = personalizer.evaluate("Ada")
+    text = page.read_text()
+    assert page.parent == events[-1].value.path.parent and "How Ada ages" in text and "data:image/jpeg" in text
+    assert [row.target for row in evaluation.rows] == [float(age) for age in range(0, 101, 10)]
+    # The two held-out faces are the inputs; a likeness is known only where one lies within 3 years of the target.
+    known = [row.target for row in evaluation.rows if row.likeness_own is not None]
+    assert known and all(min(abs(age - target) for age in evaluation.inputs) <= 3 for target in known)
+    assert all(0 < row.age_own <= 80 and 0 < row.age_global <= 80 for row in evaluation.rows)
 
 
 def test_a_photo_is_aged_by_the_person_s_own_model(

@@ -20,7 +20,7 @@ KEPT = 0.9  # of a face's label comes from its neighbours at each round
 ROUNDS = 40
 # On photos SFace joins one person above 0.363, and strangers hardly ever reach 0.5; rendered faces are closer together.
 LINK, MIDDLE, WIDTH = 0.4, 0.5, 0.05
-USUAL, SLACK = (0.45, 0.75), 0.12
+USUAL, SLACK = (0.45, 0.66), 0.12
 SHARPNESS = 0.08
 LEAST_CONFIDENCE = 0.5
 NOBODY = -1

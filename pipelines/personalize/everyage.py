@@ -46,7 +46,7 @@ class Everyage(Method):
     """
 
     name: str = "everyage"
-    steps: int = 400
+    steps: int = 300
     batch: int = 4
     tunes_generator: bool = True
     tiny_start: bool = True
@@ -59,7 +59,7 @@ class Everyage(Method):
     perceptual: float = 4.0
     personal: float = 4.0
     reach: float = 20.0
-    age: float = 15.0
+    age: float = 5.0
     outside: float = 2.0
     adaptive: float = 2e-3
     colour: float = 20.0
