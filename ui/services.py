@@ -15,9 +15,12 @@ from photos.history import History
 from photos.originals import Originals
 from pipelines.events import CancelToken
 from pipelines.models import ModelStore
+from ui.background import Desk
 
 if TYPE_CHECKING:
     from pipelines.aging import AgingPipeline
+    from pipelines.collection import Collection
+    from pipelines.personalize import Personalizer
     from pipelines.runtime import Runtime
     from pipelines.settings import Settings
 
@@ -73,7 +76,14 @@ class Runs:
 class Services:
     """Shared by all tabs, so without state of theirs. `served` is the folder of files that browsers may read."""
 
-    def __init__(self, settings: Settings, pipeline: AgingPipeline | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        pipeline: AgingPipeline | None = None,
+        collection: Collection | None = None,
+        personalizer: Personalizer | None = None,
+    ) -> None:
+        """What is not given is made on first use."""
         self.settings = settings
         self.served: Path = settings.data / "served" / str(settings.port)
         self.runs = Runs()
@@ -81,7 +91,10 @@ class Services:
         self.originals = Originals(settings.data)
         self.models = ModelStore(settings.data, settings)
         self.model_runs = Runs()
+        self.desk = Desk(self.report)
         self._pipeline = pipeline
+        self._collection = collection
+        self._personalizer = personalizer
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
 
@@ -94,6 +107,27 @@ class Services:
 
                 self._pipeline = AgingPipeline(self._get_runtime(), self.settings.data)
             return self._pipeline
+
+    @property
+    def collection(self) -> Collection:
+        """The photo collection. Raises EveryageError if it can't be opened."""
+        with self._lock:
+            if self._collection is None:
+                from pipelines.collection import Collection
+
+                self._collection = Collection(self._get_runtime(), self.settings.data)
+            return self._collection
+
+    @property
+    def personalizer(self) -> Personalizer:
+        """What trains the model of one person."""
+        people = self.collection.people
+        with self._lock:
+            if self._personalizer is None:
+                from pipelines.personalize import Personalizer
+
+                self._personalizer = Personalizer(self._get_runtime(), self.settings.data, people)
+            return self._personalizer
 
     def warm(self) -> None:
         """Load the pipeline before anyone waits for it. What goes wrong here is said when it is asked for."""

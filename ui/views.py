@@ -117,6 +117,15 @@ def age_scale(present: float | None) -> str:
     return f'<div class="ea-scale"><div class="ea-ticks" aria-hidden="true">{ticks}</div>{mark}</div>'
 
 
+def covered_ages(name: str, ages: tuple[float, float]) -> str:
+    """The ages from which somebody's own aging was learnt, as a band under the slider and in words."""
+    low, high = (min(max(age, 0), 100) for age in ages)
+    return (
+        f'<div class="ea-covered" style="--p:{low / 100:.3f};--w:{(high - low) / 100:.3f}"><i aria-hidden="true"></i>'
+        f"<p>Learnt from photos of {escape(name)} at {years(low)} to {years(high)}; beyond that, carried on.</p></div>"
+    )
+
+
 def empty_stage() -> str:
     """What the large panel shows before there is a result."""
     rings = "".join(f'<circle cx="120" cy="120" r="{r}"/>' for r in range(14, 115, 14))

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
 import gradio as gr
 
-# Every button inside that has data-act says "click" with its data; one with data-confirm asks by its own label first.
-ACTIONS = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-act]');
-  if (!button) return;
-  if (button.dataset.confirm && !button.dataset.armed) {
-    const label = button.textContent;
-    button.dataset.armed = '1';
-    button.textContent = button.dataset.confirm;
-    setTimeout(() => { delete button.dataset.armed; button.textContent = label; }, 4000);
-    return;
-  }
-  trigger('click', {act: button.dataset.act, index: Number(button.dataset.index ?? -1), id: button.dataset.id ?? ''});
-});
-"""
+STATIC = Path(__file__).parent / "static"
+ACTIONS = (STATIC / "live.js").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a live piece of HTML says: which act, on what (`index` or `id`), and what was ticked, typed or sent.
+
+    files: uploads with the names that they have in their folders.
+    It comes from the browser, so nothing of it is to be believed unchecked.
+    """
+
+    act: str = ""
+    id: str = ""
+    index: int = -1
+    ids: tuple[int, ...] = ()
+    value: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[tuple[Path, str], ...] = ()
+
+    @classmethod
+    def of(cls, event: gr.EventData) -> Said:
+        """The same from Gradio's event; what has another form than ours is left out."""
+        given = event._data if isinstance(event._data, dict) else {}
+        numbers = [str(i) for i in given.get("ids") or () if str(i).isascii() and str(i).isdigit()]
+        sent, files = given.get("fields"), given.get("files")
+        return cls(
+            act=str(given.get("act") or ""),
+            id=str(given.get("id") or ""),
+            index=index if type(index := given.get("index")) is int else -1,
+            ids=tuple(int(i) for i in numbers if len(i) < 16),
+            value=str(given.get("value") if given.get("value") is not None else ""),
+            fields={str(k): str(v) for k, v in sent.items()} if isinstance(sent, dict) else {},
+            files=tuple((Path(str(f.get("path"))), str(f.get("name"))) for f in files or () if isinstance(f, dict)),
+        )
 
 
 def plain(value: str = "", elem_id: str | None = None) -> gr.HTML:
@@ -27,5 +51,5 @@ def plain(value: str = "", elem_id: str | None = None) -> gr.HTML:
 
 
 def live(value: str = "", elem_id: str | None = None) -> gr.HTML:
-    """HTML from `views` whose buttons (data-act) say `click`; the event has `act`, `index` and `id`."""
+    """HTML from `views` whose buttons, fields and forms with data-act say `click`; `Said.of` reads the event."""
     return gr.HTML(value, elem_id=elem_id, js_on_load=ACTIONS, apply_default_css=False)

@@ -19,6 +19,7 @@ ROLES = {
     "faces/yunet": ("faces", None, "Finds faces in photos."),
     "faces/mtcnn_points": ("faces", None, "Finds eyes, nose and mouth."),
     "faces/sface": ("reading", None, "Says how alike two faces are."),
+    "faces/dlib_recognition": ("reading", None, "Says how alike two faces are, while a person's aging is learnt."),
     "faces/dlib_age": ("reading", None, "Reads how old a face looks."),
     "faces/dlib_gender": ("reading", None, "Reads whether a face looks male or female."),
     "faces/person": ("faces", None, "Tells a person from what is behind."),

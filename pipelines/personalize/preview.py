@@ -38,14 +38,24 @@ def preview(setting: Setting) -> Image.Image:
     years = torch.tensor(ages, device=setting.album.ages.device)
     rows = []
     for place in preview_places(setting):
-        places = torch.full((len(ages),), place, device=years.device)
-        codes = setting.codes.at(places, years)
+        before, after = _both(setting, place, years)
         photo = setting.album.crops[place : place + 1]
-        before = setting.draw_global(codes)
-        _, after = setting.draw(codes, years)
         rows += [[photo, *before.split(1)], [photo, *after.split(1)]]
     own = [f"{setting.album.ages[place]:.0f}" for place in preview_places(setting)]
     return sheet(rows, [f"{age:g}" for age in ages], own)
+
+
+def _both(setting: Setting, place: int, years: Tensor) -> tuple[Tensor, Tensor]:
+    """The global and the personal drawings (N, 3, S, S) of a face at N ages, with mirror images if aging uses them."""
+    sides = [place, place + len(setting.album)] if setting.nets.mirrored else [place]
+    before: list[Tensor] = []
+    after: list[Tensor] = []
+    for side in sides:
+        codes = setting.codes.at(torch.full((len(years),), side, device=years.device), years)
+        drawn = setting.draw_global(codes), setting.draw(codes, years)[1]
+        for images, kept in zip(drawn, (before, after), strict=True):
+            kept.append(images.flip(3) if side != place else images)
+    return torch.stack(before).mean(dim=0), torch.stack(after).mean(dim=0)
 
 
 def sheet(rows: Sequence[Sequence[Tensor]], ages: Sequence[str], present: Sequence[str]) -> Image.Image:

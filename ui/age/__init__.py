@@ -8,8 +8,8 @@ from ui.age import bind, controls, history, photo, result
 from ui.services import Services
 
 
-def build(app: gr.Blocks, services: Services) -> None:
-    """Put the page into the open `gr.Blocks`."""
+def build(app: gr.Blocks, tab: gr.Tab, services: Services) -> None:
+    """Put the page into the open `tab` of the `gr.Blocks`."""
     with gr.Row(elem_id="main"):
         with gr.Column(scale=4, min_width=320, elem_id="left"):
             photo_panel = photo.render()
@@ -18,4 +18,4 @@ def build(app: gr.Blocks, services: Services) -> None:
             result_panel = result.render()
     history_view = history.render()
     page = bind.Page(services, photo_panel, control_panel, result_panel, history_view)
-    bind.bind(app, page)
+    bind.bind(app, tab, page)

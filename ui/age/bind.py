@@ -11,7 +11,7 @@ import gradio as gr
 
 from pipelines.errors import EveryageError
 from ui import views
-from ui.age import controls, history, photo, result, work
+from ui.age import controls, history, people, photo, result, work
 from ui.age.state import Choices, PhotoState, Shelf
 from ui.services import Services
 
@@ -44,7 +44,8 @@ class Page:
     def outputs(self) -> list[Any]:
         """Everything that an event may change."""
         panels = [*vars(self.photo).values(), *vars(self.result).values()]
-        return [*panels, *self.controls.inputs, self.controls.scale, self.history, self.photo_state, self.shelf]
+        shown = [self.controls.scale, self.controls.people.covered, self.history, self.photo_state, self.shelf]
+        return [*panels, *self.controls.inputs, *shown]
 
     def show(self, state: PhotoState, shelf: Shelf) -> Updates:
         """The results panel for this photo and shelf."""
@@ -60,16 +61,18 @@ class Page:
 
     def set_controls(self, choices: Choices) -> Updates:
         """The controls set to these choices."""
-        return dict(zip(self.controls.inputs, choices.values(), strict=True))
+        set_to: Updates = dict(zip(self.controls.inputs, choices.values(), strict=True))
+        return set_to | people.show(self.controls.people, self.services, choices.person, choices.whose)
 
 
-def bind(app: gr.Blocks, page: Page) -> None:
+def bind(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
     """Connect the page's widgets."""
     _bind_photo(page)
     _bind_runs(app, page)
     _bind_history(app, page)
     _bind_memory(app, page)
     _bind_models(app, page)
+    _bind_people(tab, page)
 
 
 def _bind_photo(page: Page) -> None:
@@ -201,7 +204,7 @@ def _bind_memory(app: gr.Blocks, page: Page) -> None:
     def recall(stored: Any) -> Updates:
         return page.set_controls(Choices().updated(stored if isinstance(stored, dict) else {}))
 
-    app.load(recall, page.remembered, list(page.controls.inputs), **HIDDEN)
+    app.load(recall, page.remembered, page.outputs, **HIDDEN)
     gr.on(
         [widget.change for widget in page.controls.inputs],
         None,
@@ -219,3 +222,15 @@ def _bind_models(app: gr.Blocks, page: Page) -> None:
 
     # At the start, and again when somebody turns to the list: a model may have been added meanwhile.
     gr.on([app.load, page.controls.model.focus], offered, None, page.controls.model, **HIDDEN)
+
+
+def _bind_people(tab: gr.Tab, page: Page) -> None:
+    panel = page.controls.people
+
+    def offered(person: str | None, whose: str) -> Updates:
+        return people.show(panel, page.services, person or "", whose)
+
+    # Somebody may have been learnt, renamed or forgotten meanwhile.
+    given = [panel.person, panel.whose]
+    tab.select(offered, given, [*given, panel.covered], **HIDDEN)
+    panel.person.input(offered, given, [*given, panel.covered], **HIDDEN)

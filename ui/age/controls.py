@@ -8,6 +8,8 @@ import gradio as gr
 
 from ui import help as words
 from ui import views
+from ui.age import people
+from ui.age.people import PeoplePanel
 from ui.age.state import CARE_STEPS, FORMATS, Choices
 from ui.widgets import plain
 
@@ -22,6 +24,7 @@ class ControlPanel:
     inputs: tuple[gr.components.Component, ...]
     model: gr.Dropdown
     style: gr.File
+    people: PeoplePanel
     scale: gr.HTML
     run: gr.Button
     strip: gr.Button
@@ -35,8 +38,10 @@ def render() -> ControlPanel:
     """Lay the panel out where it is called."""
     first = Choices()
     with gr.Column(elem_id="age-panel", elem_classes="ea-card"):
+        person, whose = people.render(first)
         target = gr.Slider(0, 100, first.target, step=1, label="Age to see", elem_id="target", buttons=[])
         scale = plain(views.age_scale(None), elem_id="scale")
+        covered = plain("", elem_id="covered")
         with gr.Row(elem_classes="ea-buttons"):
             run = gr.Button(f"Show at {first.target}", variant="primary", elem_id="run", scale=2)
             strip = gr.Button("Strip of ages", elem_id="run-strip", scale=1, min_width=130)
@@ -50,8 +55,8 @@ def render() -> ControlPanel:
             file_format = gr.Radio(FORMATS, value=first.format, label="File", info=words.FORMAT, elem_id="format")
             seed = gr.Number(first.seed, label="Seed", info=words.SEED, precision=0, minimum=0, elem_id="seed")
             published, style = _published(first)
-    inputs = (target, strength, detail, care, seed, ages, file_format, *published)
-    return ControlPanel(inputs, published[0], style, scale, run, strip)
+    inputs = (target, strength, detail, care, seed, ages, file_format, *published, person, whose)
+    return ControlPanel(inputs, published[0], style, PeoplePanel(person, whose, covered), scale, run, strip)
 
 
 def _published(first: Choices) -> tuple[tuple[gr.Dropdown, gr.Checkbox, gr.Textbox, gr.Slider], gr.File]:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ui import views
-from ui.age.state import PhotoState, Shelf
+from ui.age.state import Made, PhotoState, Shelf
 from ui.views import Picture
 from ui.widgets import live, plain
 
@@ -70,9 +70,16 @@ def picture(state: PhotoState, shelf: Shelf) -> str:
         return views.empty_stage()
     if made is None:
         return views.single(state.picture(near=False))
-    pairs = [(state.picture(near), made.picture(state.name, near)) for near in (False, True)]
+    pairs = [
+        (made.other(state.name, near) or state.picture(near), made.picture(state.name, near)) for near in (False, True)
+    ]
     small = bool(state.faces) and state.boxes()[state.chosen].box[2] < SMALL_FACE
-    return views.compare(pairs[0], pairs[1], small, "Quick preview" if made.preview else "")
+    return views.compare(pairs[0], pairs[1], small, badge(made))
+
+
+def badge(made: Made) -> str:
+    """What is to be known of a result at first sight."""
+    return "Quick preview" if made.preview else "Beyond the learnt ages" if made.extrapolated else ""
 
 
 def row(state: PhotoState, shelf: Shelf) -> str:

@@ -19,12 +19,17 @@ WHOLE, FACE = "Whole photo", "Face"
 CARE_STEPS = {"Quick": 40, "Normal": 120, "Careful": 300}
 FORMATS = ("PNG", "JPEG", "WebP")
 STRIP_AGES = "5, 20, 35, 50, 65, 80"
+OWN, GLOBAL, BOTH = "Their own aging", "Everybody's", "Both side by side"
+WHOSE = (OWN, GLOBAL, BOTH)
 RANGES = {"target": (0, 100), "strength": (0, 2), "detail": (0, 1), "seed": (0, 2**31 - 1), "amount": (0, 1)}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The settings of the page, as remembered and as read back from a result. Names follow `AgingOptions`."""
+    """The settings of the page, as remembered and as read back from a result. Names follow `AgingOptions`.
+
+    person: the folder of somebody whose own aging was learnt, or ""; whose: with such a person, one of WHOSE.
+    """
 
     target: float = 70
     strength: float = 1.0
@@ -37,6 +42,13 @@ class Choices:
     official: bool = False
     layers: str = ""
     amount: float = 1.0
+    person: str = ""
+    whose: str = OWN
+
+    @property
+    def both(self) -> bool:
+        """Whether the person's own aging is to be compared with everybody's."""
+        return bool(self.person) and self.whose == BOTH
 
     def options(self) -> AgingOptions:
         """The same for the pipeline. Raises InputError for layers that are none."""
@@ -52,6 +64,7 @@ class Choices:
             official=self.official,
             mix_layers=parse_layers(self.layers),
             mix_amount=self.amount,
+            person="" if self.whose == GLOBAL else self.person,
         )
 
     def values(self) -> tuple[Any, ...]:
@@ -76,8 +89,10 @@ def _usable(name: str, value: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
     if name == "official":
         return isinstance(value, bool)
-    if name in ("ages", "layers", "model"):
+    if name in ("ages", "layers", "model", "person"):
         return isinstance(value, str) and len(value) < 200
+    if name == "whose":
+        return value in WHOSE
     return isinstance(value, str) and value in (CARE_STEPS if name == "care" else FORMATS)
 
 
@@ -129,7 +144,11 @@ class PhotoState:
 
 @dataclass(frozen=True)
 class Made:
-    """One result as the page shows it; the full picture is the file `path`."""
+    """One result as the page shows it; the full picture is the file `path`.
+
+    rival: the same age by everybody's aging, whole and near, to compare with; extrapolated: the person's own aging was
+    learnt from photos of other ages only.
+    """
 
     target: float
     whole: str
@@ -139,11 +158,22 @@ class Made:
     identity: float | None = None
     preview: bool = False
     path: Path | None = None
+    rival: tuple[str, str] | None = None
+    extrapolated: bool = False
 
     def picture(self, name: str, near: bool) -> Picture:
         """The result, or its face, for the page."""
         shown = self.near if near and self.near else self.whole
-        return Picture(shown, f"{name} at {years(self.target)}", f"At {years(self.target)}")
+        age = years(self.target)
+        if self.rival:
+            return Picture(shown, f"{name} at {age} by their own aging", f"Their own at {age}")
+        return Picture(shown, f"{name} at {age}", f"At {age}")
+
+    def other(self, name: str, near: bool) -> Picture | None:
+        """The same by everybody's aging, if it is to be compared with."""
+        if self.rival is None:
+            return None
+        return Picture(self.rival[near], f"{name} at {years(self.target)} by everybody's aging", "Everybody's")
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ from photos.io import open_photo, save_image
 from pipelines.errors import Cancelled, EveryageError
 from pipelines.events import Event
 from ui import views
-from ui.age.state import Choices, Made, PhotoState, Shelf
+from ui.age.state import GLOBAL, Choices, Made, PhotoState, Shelf
 from ui.pictures import close_up, collage, data_uri
 from ui.services import Run, Services
 
 if TYPE_CHECKING:
+    from photos.io import Photo
     from pipelines.aging import Aged
 
 THUMBNAIL = 192
@@ -104,16 +105,19 @@ def _steps(
     yield Step(views.progress("Getting ready", None, None))
     options = choices.options()
     other = open_photo(style, services.settings.max_pixels) if style and options.mix_layers else None
-    events = services.pipeline.run(state.photo, targets, options, face=state.chosen, cancel=run.cancel, style=other)
     aged: list[Aged] = []
     began = time.monotonic()
+    rivals: dict[float, tuple[str, str]] = {}
+    if choices.both:
+        yield from _everybody(services, run, state, targets, choices, other, rivals)
+    events = services.pipeline.run(state.photo, targets, options, face=state.chosen, cancel=run.cancel, style=other)
     for event in events:
         run.cancel.check()
         status = views.progress(event.message, event.fraction, event.seconds_left)
         if event.stage == "done" or event.value is None:
             yield Step(status)
             continue
-        shelf = shelf.put(shown(state, event))
+        shelf = shelf.put(replace(shown(state, event), rival=rivals.get(float(event.value.target))))
         yield Step(status, shelf=shelf)
         if not event.preview:
             aged.append(event.value)
@@ -124,6 +128,27 @@ def _steps(
         yield Step(views.progress("Putting the strip together", None, None))
         shelf = replace(shelf, strip_path=_keep_strip(services, state, aged, choices))
     yield Step(views.note(_summary(aged, time.monotonic() - began), "good"), busy=False, shelf=shelf, history=True)
+
+
+def _everybody(
+    services: Services,
+    run: Run,
+    state: PhotoState,
+    targets: Sequence[float],
+    choices: Choices,
+    style: Photo | None,
+    rivals: dict[float, tuple[str, str]],
+) -> Iterator[Step]:
+    """Age by everybody's aging first, into `rivals`: the pictures, whole and near, by target."""
+    assert state.photo is not None
+    options = replace(choices, whose=GLOBAL).options()
+    box = state.faces[state.chosen].face.box
+    for event in services.pipeline.run(state.photo, targets, options, state.chosen, run.cancel, style):
+        run.cancel.check()
+        yield Step(views.progress(f"Everybody's aging: {event.message}", event.fraction, event.seconds_left))
+        if event.stage != "done" and event.value is not None and not event.preview:
+            image = event.value.image
+            rivals[float(event.value.target)] = (data_uri(image), data_uri(close_up(image, box)))
 
 
 def shown(state: PhotoState, event: Event) -> Made:
@@ -138,6 +163,7 @@ def shown(state: PhotoState, event: Event) -> Made:
         age=aged.age,
         identity=aged.identity,
         preview=event.preview,
+        extrapolated=aged.extrapolated,
     )
 
 
@@ -177,4 +203,8 @@ def _keep_strip(services: Services, state: PhotoState, aged: Sequence[Aged], cho
 
 def _summary(aged: Sequence[Aged], seconds: float) -> str:
     ages = ", ".join(views.years(a.target) for a in aged)
-    return f"Done: {'ages' if len(aged) > 1 else 'age'} {ages}, in {seconds:.0f} s." if aged else "Done."
+    if not aged:
+        return "Done."
+    done = f"Done: {'ages' if len(aged) > 1 else 'age'} {ages}, in {seconds:.0f} s."
+    beyond = ", ".join(views.years(a.target) for a in aged if a.extrapolated)
+    return done + (f" Extrapolated, beyond the ages of this person's photos: {beyond}." if beyond else "")

@@ -19,16 +19,25 @@
     input.dispatchEvent(new Event("change", { bubbles: true }));
     return true;
   }
+  // The People page takes many files and whole folders, which only the event itself knows.
+  function collect(transfer) {
+    const field = inView(".ea-drop");
+    if (field && transfer) field.dispatchEvent(new CustomEvent("everyage:files", { bubbles: true, detail: transfer }));
+    return Boolean(field);
+  }
   const dragging = (on) => document.body.classList.toggle("ea-dragging", on);
   document.addEventListener("paste", (event) => {
-    if (hand(event.clipboardData && event.clipboardData.files)) event.preventDefault();
+    const files = event.clipboardData && event.clipboardData.files;
+    if (!files || !files.length) return;
+    if (collect(event.clipboardData) || hand(files)) event.preventDefault();
   });
   document.addEventListener("dragover", (event) => { event.preventDefault(); dragging(true); });
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dragging(false); });
   document.addEventListener("drop", (event) => {
     dragging(false);
-    if (within(event, "#photo, #style-photo, #model-file")) return;  // the component takes it itself
+    if (within(event, "#photo, #style-photo, #model-file, .ea-drop")) return;  // the component takes it itself
     event.preventDefault();
+    if (collect(event.dataTransfer)) return;
     hand(event.dataTransfer && event.dataTransfer.files);
   }, true);
 
@@ -52,7 +61,7 @@
     }
     if (within(event, ".ea-skip")) {
       event.preventDefault();
-      const first = inView("#photo button, #models-left button");
+      const first = inView("#photo button, .ea-drop button, #models-left button");
       if (first) first.focus();
     }
     if (within(event, ".ea-helplink")) {

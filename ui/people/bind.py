@@ -1,0 +1,183 @@
+"""What happens when: the page's events, each a thin layer between widgets and the functions of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from pipelines.errors import EveryageError
+from ui import views
+from ui.background import Task
+from ui.people import acts, form, panels, work
+from ui.people.state import Choice
+from ui.services import Services
+from ui.widgets import Said
+
+Updates = dict[Any, Any]
+HIDDEN = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE = HIDDEN | {"queue": False}
+PRESS = HIDDEN | {"concurrency_id": "people", "concurrency_limit": 4}
+EVERY = 1.0  # seconds between two looks at the work in the background
+# What was opened must be seen, on narrow screens and after scrolling, and be read out.
+TO_VIEW = """() => {
+  const title = document.querySelector('#people-title');
+  const card = document.querySelector('#people-view-card');
+  if (!title || !card || card.dataset.seen === title.textContent) return;
+  card.dataset.seen = title.textContent;
+  const top = card.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight / 2) card.scrollIntoView({behavior: 'smooth'});
+  title.focus({preventScroll: true});
+}"""
+
+
+@dataclass
+class Page:
+    """The widgets and the tab's state that the events share."""
+
+    services: Services
+    panels: panels.Panels
+
+    def __post_init__(self) -> None:
+        self.choice = gr.State(Choice())
+        self.timer = gr.Timer(EVERY, active=False)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that an event may change."""
+        return [*vars(self.panels).values(), self.choice, self.timer]
+
+    def show(self, choice: Choice) -> Updates:
+        """The whole page with this choice."""
+        return {self.choice: choice} | panels.show(self.panels, self.services, choice)
+
+    def say(self, text: str, kind: str) -> Updates:
+        """A sentence in the status line; a change that can be taken back comes with a button for it."""
+        undo = kind == "good" and bool(text)
+        return {self.panels.status: views.note(text, kind), self.panels.undo: gr.Button(visible=undo)}
+
+    def follow(self) -> Updates:
+        """Look at the work in the background from now on, if there is any."""
+        running = self.services.desk.running is not None
+        updates: Updates = {self.timer: gr.Timer(active=running)}
+        return updates | (panels.show_status(self.panels, self.services) if running else {})
+
+
+def bind(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
+    """Connect the page's widgets."""
+    _bind_looking(app, tab, page)
+    _bind_acts(page)
+    _bind_work(page)
+
+
+def _bind_looking(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
+    def entered(choice: Choice) -> Updates:
+        seen, task = _seen(page.services.desk.task), page.services.desk.task
+        updates = page.show(replace(choice, seen=seen)) | page.follow()
+        # What ended while nobody looked is told once.
+        missed = task is not None and task.ended is not None and seen != choice.seen
+        return updates | (panels.show_status(page.panels, page.services) if missed else {})
+
+    tab.select(entered, page.choice, page.outputs, **HIDDEN)
+
+
+def _bind_acts(page: Page) -> None:
+    def pressed(event: gr.EventData, choice: Choice) -> Updates:
+        said = Said.of(event)
+        if said.act in STARTS:
+            return _start(page, choice, lambda: STARTS[said.act](page.services, choice, said))
+        outcome = acts.act(page.services, choice, said)
+        updates = page.show(outcome.choice)
+        if outcome.text:
+            updates |= page.say(outcome.text, outcome.kind)
+        elif outcome.choice.what != choice.what or outcome.choice.name != choice.name:
+            updates |= page.say("", "info") | page.follow()
+        return updates
+
+    def undo(choice: Choice) -> Updates:
+        outcome = acts.undo(page.services, choice)
+        return page.show(outcome.choice) | page.say(outcome.text, outcome.kind)
+
+    for part in page.panels.live:
+        part.click(pressed, page.choice, page.outputs, trigger_mode="multiple", **PRESS).then(None, js=TO_VIEW)
+    page.panels.undo.click(undo, page.choice, page.outputs, **PRESS)
+
+
+def _start(page: Page, choice: Choice, begin: Callable[[], Task]) -> Updates:
+    """Begin work in the background, and look at it from now on; or say why not."""
+    try:
+        begin()
+    except EveryageError as error:
+        return page.say(str(error), "error") | {page.choice: choice}
+    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
+        page.services.report(error)
+        text = f"Something went wrong ({type(error).__name__}); the terminal says more."
+        return page.say(text, "error") | {page.choice: choice}
+    # What is quick has ended by now; the next look says so.
+    return page.show(choice) | panels.show_status(page.panels, page.services) | {page.timer: gr.Timer(active=True)}
+
+
+def _bind_work(page: Page) -> None:
+    services = page.services
+
+    def import_photos(event: gr.EventData, choice: Choice) -> Updates:
+        said = Said.of(event)
+        updates = _start(page, choice, lambda: _import(services, said))
+        if services.desk.running is not None:
+            updates[page.panels.form] = form.view(services, services.desk.running.number)
+        return updates
+
+    def look(choice: Choice) -> Updates:
+        task = services.desk.task
+        seen = _seen(task)
+        if task is None or seen == choice.seen:
+            return {page.timer: gr.Timer(active=services.desk.running is not None)}
+        choice = replace(choice, seen=seen)
+        updates = {page.choice: choice, page.panels.going: panels.show_going(services, choice)}
+        if task.ended is not None:
+            updates |= page.show(_after(task, choice)) | {page.timer: gr.Timer(active=False)}
+        return updates | panels.show_status(page.panels, services)
+
+    def stop() -> Updates:
+        services.desk.stop()
+        return panels.show_status(page.panels, services)
+
+    page.panels.form.click(import_photos, page.choice, page.outputs, **PRESS)
+    page.timer.tick(look, page.choice, page.outputs, **AT_ONCE)
+    page.panels.stop.click(stop, None, page.outputs, **AT_ONCE)
+
+
+def _import(services: Services, said: Said) -> Task:
+    services.desk.require_free()
+    return work.start_import(services, form.read(services, dict(said.fields), said.files))
+
+
+def _seen(task: Task | None) -> tuple[int, int]:
+    """How much of a task a tab has drawn."""
+    return (task.number, task.version) if task else (0, 0)
+
+
+def _after(task: Task, choice: Choice) -> Choice:
+    """What is shown when work has ended: what it was about."""
+    if task.kind == "import" and task.subject and choice.what != "person":
+        return choice.open("person", task.subject)
+    if task.kind == "import" and choice.what == "":
+        return choice.open("groups")
+    return choice
+
+
+def _group(services: Services, _: Choice, said: Said) -> Task:
+    return work.start_group(services, dict(said.fields))
+
+
+def _train(services: Services, choice: Choice, said: Said) -> Task:
+    return work.start_training(services, choice.name, dict(said.fields))
+
+
+def _evaluate(services: Services, choice: Choice, _: Said) -> Task:
+    return work.start_evaluation(services, choice.name)
+
+
+STARTS: dict[str, Callable[[Services, Choice, Said], Task]] = {"group": _group, "train": _train, "evaluate": _evaluate}

@@ -1,0 +1,131 @@
+"""What the page shows for a choice: the parts as HTML, from what the collection knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.errors import EveryageError, InputError
+from ui import views as common
+from ui.people import faces, form, learn, person, timeline, views, words
+from ui.people.learn import Plan
+from ui.people.state import PAGE, Choice
+from ui.services import Services
+
+if TYPE_CHECKING:
+    from photos.people import FaceView, PersonView
+
+GROUPS = 12
+PAIRS = 8
+IN_GROUP = 8
+ASKED = 12  # doubtful faces asked about at a time
+QUESTIONS = 4
+DOUBT = 0.8  # the confidence below which a face is asked about
+
+
+def parts(services: Services, choice: Choice) -> dict[str, str]:
+    """The HTML of each part: "list", "view", "check", "learn", "faces". What can't be shown becomes a sentence."""
+    empty = {"view": "", "check": "", "learn": "", "faces": ""}
+    try:
+        return empty | {"list": listed(services, choice)} | MAKERS.get(choice.what, _nothing)(services, choice)
+    except EveryageError as error:
+        text = str(error)
+    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
+        services.report(error)
+        text = f"Something went wrong ({type(error).__name__}); the terminal says more."
+    return empty | {"list": "", "view": f'<div class="ea-section">{common.note(text, "error")}</div>'}
+
+
+def listed(services: Services, choice: Choice) -> str:
+    """Everybody, and what waits to be sorted out."""
+    library, people = services.collection.library, services.collection.people
+    rest = {"groups": unnamed(services), "likenesses": len(library.likenesses()), "refused": len(library.problems())}
+    return views.people(people.list(), choice, rest)
+
+
+def unnamed(services: Services) -> int:
+    """How many groups wait for a name; none without consent to tell faces apart."""
+    collection = services.collection
+    return len(collection.people.groups()) if collection.library.consent() else 0
+
+
+def doubtful(services: Services, name: str) -> list[FaceView]:
+    """The faces that are asked about now, the most doubtful first."""
+    found = services.collection.people.faces(name, order="doubtful first")
+    return [face for face in found if face.belonging != "confirmed" and (face.confidence or 0) < DOUBT][:ASKED]
+
+
+def _nothing(_: Services, __: Choice) -> dict[str, str]:
+    return {"view": views.nobody()}
+
+
+def _person(services: Services, choice: Choice) -> dict[str, str]:
+    people = services.collection.people
+    who = people.get(choice.name)
+    others = [each.name for each in people.list() if each.name != who.name]
+    found = people.faces(who.name, order=choice.order)
+    doubts = doubtful(services, who.name)
+    asked = [question for question in people.questions(who.name, ASKED) if question.kind == "age"][:QUESTIONS]
+    return {
+        "view": person.head(who, others, line(services, who)) + person.questions(asked, who.name),
+        "check": faces.check(doubts, who.name) if doubts else "",
+        "learn": learn.panel(plan(services, who)),
+        "faces": faces.grid(found[: choice.shown], len(found), who.name, choice.order),
+    }
+
+
+def line(services: Services, who: PersonView) -> str:
+    """The plot of this person's ages."""
+    known = services.collection.people.timeline(who.name)
+    bars = [timeline.Bar(year.age, year.count, year.quality, year.estimated) for year in known.years]
+    return timeline.plot(bars, known.gaps, known.sentences, who.name)
+
+
+def plan(services: Services, who: PersonView) -> Plan:
+    """What training would use, and what is known of earlier training."""
+    people, personalizer = services.collection.people, services.personalizer
+    running = services.desk.running
+    facts: dict[str, Any] = {
+        "unfinished": personalizer.unfinished(who.name),
+        "model": personalizer.model(who.name),
+        "busy": running is not None,
+    }
+    try:
+        people.training_photos(who.name)
+        selection = people.choose(who.name)
+    except InputError as error:
+        return Plan(who.name, problem=str(error), **facts)
+    return Plan(who.name, chosen=selection.chosen, flagged=selection.flagged, **facts)
+
+
+def _groups(services: Services, choice: Choice) -> dict[str, str]:
+    collection = services.collection
+    consent = collection.library.consent()
+    if consent is None:
+        return {"view": views.consent(words.COLLECTION_CONSENT)}
+    found = collection.people.groups()
+    some = found[: GROUPS * choice.shown // PAGE]
+    with_faces = [(group, collection.people.faces(group=group.id)[:IN_GROUP]) for group in some]
+    return {"view": views.groups(with_faces, len(found), words.day(consent.given))}
+
+
+def _likenesses(services: Services, choice: Choice) -> dict[str, str]:
+    pairs = services.collection.library.likenesses()
+    return {"view": views.likenesses(pairs[: PAIRS * choice.shown // PAGE], len(pairs))}
+
+
+def _refused(services: Services, _: Choice) -> dict[str, str]:
+    problems = services.collection.library.problems()
+    return {"view": views.refused([(form.given_name(services, each.path), each.reason) for each in problems])}
+
+
+def _forgotten(_: Services, choice: Choice) -> dict[str, str]:
+    return {"view": views.forgotten(choice.gone)} if choice.gone else {}
+
+
+MAKERS = {
+    "person": _person,
+    "groups": _groups,
+    "likenesses": _likenesses,
+    "refused": _refused,
+    "forgotten": _forgotten,
+}
