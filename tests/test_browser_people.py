@@ -316,8 +316,10 @@ def test_other_screens(
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page = visit(context, app, [])
     name = f"Tante {width} {scheme}"
-    hand_in(page, album(tmp_path / "tante", portraits[5], (30, 40, 50)), name)
+    portrait = portraits[5 + 2 * (scheme == "dark") + (width > 1000)]  # each time somebody else
+    hand_in(page, album(tmp_path / "tante", portrait, (30, 40, 50)), name)
     expect(page.locator("#people-title")).to_have_text(name)
+    expect(page.locator("#people-faces .ea-faces > li")).to_have_count(3)
     page.get_by_text("With ticked faces").click()
     page.wait_for_timeout(700)  # scrolling
     assert page.evaluate("document.documentElement.scrollWidth") <= width

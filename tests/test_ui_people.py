@@ -561,7 +561,10 @@ def test_wrong_settings_of_training_are_a_sentence(oma: Services, fields: dict[s
 def test_too_few_photos_are_said_instead_of_the_form(services: Services, tmp_path: Path) -> None:
     bring(services, tmp_path / "one", ["30_0001.png"])
     panel = shown.parts(services, OMA)["learn"]
-    assert "only one photo" in panel and 'data-act="train"' not in panel
+    assert "2 are the least" in panel and 'data-act="train"' not in panel
+    services.collection.people.add("Opa")
+    nobody = shown.parts(services, Choice("person", "Opa"))
+    assert "There is no photo of Opa yet" in nobody["learn"] and nobody["faces"] == nobody["check"] == ""
 
 
 def test_measuring_ends_with_a_report_to_fetch(oma: Services) -> None:

@@ -11,7 +11,11 @@ from photos.io import open_photo
 from pipelines.errors import EveryageError
 from ui.pictures import data_uri
 
-BLANK = "data:image/svg+xml," + "%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
+# A head and shoulders in grey, where there is no picture.
+BLANK = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 40 40'%3E%3Cg fill='%23a89f93'%3E"
+    "%3Ccircle cx='20' cy='16' r='7'/%3E%3Cpath d='M7 36c0-7 6-11 13-11s13 4 13 11z'/%3E%3C/g%3E%3C/svg%3E"
+)
 SIDE = 176
 
 

@@ -69,7 +69,7 @@ def _person(services: Services, choice: Choice) -> dict[str, str]:
         "view": person.head(who, others, line(services, who)) + person.questions(asked, who.name),
         "check": faces.check(doubts, who.name) if doubts else "",
         "learn": learn.panel(plan(services, who)),
-        "faces": faces.grid(found[: choice.shown], len(found), who.name, choice.order),
+        "faces": faces.grid(found[: choice.shown], len(found), who.name, choice.order) if found else "",
     }
 
 
