@@ -72,7 +72,7 @@ def _confirm(services: Services, choice: Choice, said: Said) -> Outcome:
 
 
 def _confirm_shown(services: Services, choice: Choice, _: Said) -> Outcome:
-    faces = [face.id for face in shown.doubtful(services, choice.name)]
+    faces = [face.id for face in shown.doubtful(_people(services).faces(choice.name))]
     _people(services).confirm(faces, choice.name)
     return Outcome(choice, f"{words.count(len(faces), 'face')} confirmed as {choice.name}.")
 

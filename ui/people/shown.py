@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EveryageError, InputError
@@ -19,6 +20,7 @@ PAIRS = 8
 IN_GROUP = 8
 ASKED = 12  # doubtful faces asked about at a time
 QUESTIONS = 4
+FLAGGED = 24
 DOUBT = 0.8  # the confidence below which a face is asked about
 
 
@@ -26,7 +28,11 @@ def parts(services: Services, choice: Choice) -> dict[str, str]:
     """The HTML of each part: "list", "view", "check", "learn", "faces". What can't be shown becomes a sentence."""
     empty = {"view": "", "check": "", "learn": "", "faces": ""}
     try:
-        return empty | {"list": listed(services, choice)} | MAKERS.get(choice.what, _nothing)(services, choice)
+        everybody = services.collection.people.list()
+        if choice.what == "person":
+            return empty | {"list": listed(services, choice, everybody)} | _person(services, choice, everybody)
+        shown = MAKERS.get(choice.what, _nothing)(services, choice)
+        return empty | {"list": listed(services, choice, everybody)} | shown
     except EveryageError as error:
         text = str(error)
     except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
@@ -35,11 +41,11 @@ def parts(services: Services, choice: Choice) -> dict[str, str]:
     return empty | {"list": "", "view": f'<div class="ea-section">{common.note(text, "error")}</div>'}
 
 
-def listed(services: Services, choice: Choice) -> str:
+def listed(services: Services, choice: Choice, everybody: Sequence[PersonView]) -> str:
     """Everybody, and what waits to be sorted out."""
-    library, people = services.collection.library, services.collection.people
+    library = services.collection.library
     rest = {"groups": unnamed(services), "likenesses": len(library.likenesses()), "refused": len(library.problems())}
-    return views.people(people.list(), choice, rest)
+    return views.people(everybody, choice, rest)
 
 
 def unnamed(services: Services) -> int:
@@ -48,36 +54,38 @@ def unnamed(services: Services) -> int:
     return len(collection.people.groups()) if collection.library.consent() else 0
 
 
-def doubtful(services: Services, name: str) -> list[FaceView]:
-    """The faces that are asked about now, the most doubtful first."""
-    found = services.collection.people.faces(name, order="doubtful first")
-    return [face for face in found if face.belonging != "confirmed" and (face.confidence or 0) < DOUBT][:ASKED]
+def doubtful(found: Sequence[FaceView]) -> list[FaceView]:
+    """Of a person's faces those that are asked about now, the most doubtful first."""
+    doubts = [face for face in found if face.belonging != "confirmed" and (face.confidence or 0) < DOUBT]
+    return sorted(doubts, key=lambda face: (face.confidence or 0.0, face.id))[:ASKED]
 
 
 def _nothing(_: Services, __: Choice) -> dict[str, str]:
     return {"view": views.nobody()}
 
 
-def _person(services: Services, choice: Choice) -> dict[str, str]:
+def _person(services: Services, choice: Choice, everybody: Sequence[PersonView]) -> dict[str, str]:
     people = services.collection.people
-    who = people.get(choice.name)
-    others = [each.name for each in people.list() if each.name != who.name]
+    who = next((each for each in everybody if each.name == choice.name), None) or people.get(choice.name)
+    others = [each.name for each in everybody if each.name != who.name]
     found = people.faces(who.name, order=choice.order)
-    doubts = doubtful(services, who.name)
-    asked = [question for question in people.questions(who.name, ASKED) if question.kind == "age"][:QUESTIONS]
+    doubts = doubtful(found)
+    asked = [question for question in people.questions(who.name, len(found) + 1) if question.kind == "age"][:QUESTIONS]
     return {
-        "view": person.head(who, others, line(services, who)) + person.questions(asked, who.name),
+        "view": person.head(who, others, line(found, who.name)) + person.questions(asked, who.name),
         "check": faces.check(doubts, who.name) if doubts else "",
         "learn": learn.panel(plan(services, who)),
         "faces": faces.grid(found[: choice.shown], len(found), who.name, choice.order) if found else "",
     }
 
 
-def line(services: Services, who: PersonView) -> str:
-    """The plot of this person's ages."""
-    known = services.collection.people.timeline(who.name)
+def line(found: Sequence[FaceView], name: str) -> str:
+    """The plot of the ages in these faces."""
+    from photos.people.timeline import timeline as work_out
+
+    known = work_out(found)
     bars = [timeline.Bar(year.age, year.count, year.quality, year.estimated) for year in known.years]
-    return timeline.plot(bars, known.gaps, known.sentences, who.name)
+    return timeline.plot(bars, known.gaps, known.sentences, name)
 
 
 def plan(services: Services, who: PersonView) -> Plan:
@@ -89,12 +97,13 @@ def plan(services: Services, who: PersonView) -> Plan:
         "model": personalizer.model(who.name),
         "busy": running is not None,
     }
-    try:
-        people.training_photos(who.name)
-        selection = people.choose(who.name)
-    except InputError as error:
-        return Plan(who.name, problem=str(error), **facts)
-    return Plan(who.name, chosen=selection.chosen, flagged=selection.flagged, **facts)
+    selection = people.choose(who.name)
+    if len(selection.chosen) < 2:
+        try:
+            people.training_photos(who.name)  # says why
+        except InputError as error:
+            return Plan(who.name, problem=str(error), **facts)
+    return Plan(who.name, chosen=selection.chosen, flagged=selection.flagged[:FLAGGED], **facts)
 
 
 def _groups(services: Services, choice: Choice) -> dict[str, str]:
@@ -123,7 +132,6 @@ def _forgotten(_: Services, choice: Choice) -> dict[str, str]:
 
 
 MAKERS = {
-    "person": _person,
     "groups": _groups,
     "likenesses": _likenesses,
     "refused": _refused,
