@@ -54,10 +54,10 @@ def read(step: Step, figures: Tensor) -> list[StepProbe]:
     """One probe for each row of `measure`; waits for the device."""
     rows = figures.double().cpu()
     angles = torch.rad2deg(torch.arccos(rows[:, 4].clamp(-1, 1)))
-    return [
-        StepProbe(step.index, step.noise_level, *(round(v, 6) for v in row[:4]), round(angle, 4), round(row[5], 6))
-        for row, angle in zip(rows.tolist(), angles.tolist(), strict=True)
-    ]
+    found = []
+    for (difference, push, parallel, clip, _, contrast), angle in zip(rows.tolist(), angles.tolist(), strict=True):
+        found.append(StepProbe(step.index, step.noise_level, difference, push, parallel, clip, angle, contrast))
+    return found
 
 
 def idle(step: Step, count: int) -> list[StepProbe]:

@@ -119,8 +119,8 @@ class Guidance:
         if step.grid is None:
             raise InputError("Frequency-decoupled guidance needs a picture's rows and columns; choose apg here.")
         rows, columns = step.grid  # tokens (N, rows * columns, C) as a picture of C channels, and back
-        maps = [t.unflatten(1, (rows, columns)).movedim(-1, 1) for t in (told, free)]
-        guided = fdg(*maps, self.settings.scale, self.settings.low_scale)
+        told, free = (tokens.unflatten(1, (rows, columns)).movedim(-1, 1) for tokens in (told, free))
+        guided = fdg(told, free, self.settings.scale, self.settings.low_scale)
         return guided.movedim(1, -1).flatten(1, 2)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,4 +91,4 @@ def _encode(rows: list[tuple[Path, dict[str, Any]]], autoencoder: Any, cache: Pa
     scale = 1 / latents.std().item()
     temporary = cache.with_suffix(".part")
     torch.save({"latents": (latents * scale).half(), "scale": scale, "backgrounds": backgrounds}, temporary)
-    os.replace(temporary, cache)
+    temporary.replace(cache)

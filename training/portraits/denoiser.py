@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ class DenoiserTrainer:
         shape = (2 * count, *self.data.latents.shape[2:])
         x = torch.randn(shape, generator=torch.Generator().manual_seed(1)).to(self.device)
         times = torch.linspace(STEPS - 1, 0, steps + 1).round().long().tolist()
-        for now, later in zip(times[:-1], times[1:], strict=True):
+        for now, later in pairwise(times):
             a, b = self.signal[now], self.signal[later]
             made = average["unet"](torch.cat([x, x]), torch.tensor(now), texts).sample
             told, untold = made.chunk(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ def save_checkpoint(path: Path, parts: dict[str, Any], step: int, generator: tor
     state = {name: part.state_dict() for name, part in parts.items()}
     temporary = path.with_suffix(".part")
     torch.save({**state, "step": step, "generator": generator.get_state()}, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 @torch.no_grad()
