@@ -26,7 +26,7 @@ EXPLAIN = {
     "scale": "How strongly the picture follows the prompt; 1 switches guidance off.",
     "eta": "How much of the push along the picture itself is kept: 0 keeps colours calm, 1 is plain guidance.",
     "norm_threshold": "Longest push of one step; longer ones are shortened. 0: no limit; auto: measured for the model.",
-    "norm_units": "sdxl: the limit is that of a 1024 px picture of SDXL, converted to this size; paper: taken as it is.",
+    "norm_units": "sdxl: the limit is that of a 1024 px picture of SDXL, converted to this size; paper: as it is.",
     "momentum": "Negative: each step turns away from the last one's direction, which calms the picture; 0: off.",
     "rescale": "How much of the natural contrast is restored; 0 is plain guidance.",
     "percentile": "The share of values that stays in range.",

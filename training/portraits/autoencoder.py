@@ -95,11 +95,9 @@ def draw(
     pictures = heads.pictures(chosen)
     if not whole:
         places = torch.randint((PICTURE - config.crop) // 8 + 1, (count, 2), generator=generator) * 8
+        side = config.crop
         pictures = torch.stack(
-            [
-                p[:, y : y + config.crop, x : x + config.crop]
-                for p, (y, x) in zip(pictures, places.tolist(), strict=True)
-            ]
+            [p[:, y : y + side, x : x + side] for p, (y, x) in zip(pictures, places.tolist(), strict=True)]
         )
     mirrored = torch.rand(count, generator=generator) < 0.5
     return torch.where(mirrored[:, None, None, None], pictures.flip(3), pictures)

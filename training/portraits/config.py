@@ -15,13 +15,13 @@ class AutoencoderConfig:
     crop: int = 64
     """Training on crops: the network sees each place with its surroundings only, and a crop costs a quarter."""
     batch: int = 16
-    steps: int = 2600
-    whole_from: float = 0.8
+    steps: int = 4400
+    whole_from: float = 0.85
     """From this share of the training on, a third as many whole pictures in place of crops."""
     lr: float = 1.5e-3
     warmup: int = 50
     perceptual: float = 0.7
-    kl: float = 2.5e-4
+    kl: float = 1e-4
     """Weight of the divergence of one place's numbers."""
     ema: float = 0.997
     seed: int = 0
