@@ -29,11 +29,6 @@ class MomentumBuffer:
         """Forget everything: the next push is the first."""
         self._last = self._now = None
 
-    @property
-    def current(self) -> Tensor | None:
-        """The running push of the last step, None before the first."""
-        return self._now
-
     def update(self, push: Tensor, stage: int = 0) -> Tensor:
         """push (N, ...) with the momentum added, same shape. The value kept is the unclipped one."""
         if stage == 0:
@@ -68,22 +63,26 @@ def apg(
     push = cond - uncond
     if momentum_buffer is not None:
         push = momentum_buffer.update(push, stage)
-    clip, parallel = clip_and_parallel(push, cond, norm_threshold)
-    # (scale - 1) (clip push - (1 - eta) parallel cond), without building the two parts of the push.
-    return (1 - (scale - 1) * (1 - eta) * parallel) * cond + ((scale - 1) * clip) * push
+    along_push, along_cond, _ = coefficients(push, cond, scale, eta, norm_threshold)
+    return torch.addcmul((1 + along_cond) * cond, along_push, push)
 
 
-def clip_and_parallel(push: Tensor, cond: Tensor, norm_threshold: float) -> tuple[Tensor, Tensor]:
-    """(clip factor, <clip push, cond> / |cond|^2), each (N, 1, ..., 1)."""
+def coefficients(
+    push: Tensor, cond: Tensor, scale: float, eta: float, norm_threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(a, b, clip), each (N, 1, ..., 1): the guided prediction is cond + a push + b cond.
+
+    The reduced form of clip and projection: the two parts of the push are never built.
+    """
     rows, base = push.flatten(1), cond.flatten(1)
     shape = (len(push), *[1] * (push.dim() - 1))
+    tiny = torch.finfo(rows.dtype).tiny
     if norm_threshold > 0:
-        length = torch.linalg.vector_norm(rows, dim=1)
-        clip = (norm_threshold / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
+        clip = (norm_threshold / torch.linalg.vector_norm(rows, dim=1).clamp_min(tiny)).clamp_max(1.0)
     else:
         clip = rows.new_ones(len(rows))
-    along = torch.linalg.vecdot(rows, base)
-    size = torch.linalg.vecdot(base, base)
-    # Where the prediction is zero there is no direction to project on.
-    parallel = torch.where(size > 0, clip * along / size.clamp_min(torch.finfo(size.dtype).tiny), 0.0)
-    return clip.reshape(shape), parallel.reshape(shape)
+    along_push = (scale - 1) * clip
+    # Where the prediction is zero there is no direction to project on: the dot product is zero, too.
+    share = torch.linalg.vecdot(rows, base) / torch.linalg.vecdot(base, base).clamp_min(tiny)
+    along_cond = (eta - 1) * along_push * share
+    return along_push.reshape(shape), along_cond.reshape(shape), clip

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.errors import InputError
 from models.guidance import probe
-from models.guidance.apg import MomentumBuffer, apg, clip_and_parallel
+from models.guidance.apg import MomentumBuffer, coefficients
 from models.guidance.autoguidance import autoguidance
 from models.guidance.cfg import cfg, widened
 from models.guidance.cfgpp import cfgpp
@@ -18,7 +18,7 @@ from models.guidance.fdg import fdg
 from models.guidance.probe import StepProbe
 from models.guidance.rescale import rescaled
 from models.guidance.settings import GuidanceSettings
-from models.guidance.spaces import Step, from_noise, from_x0, to_noise, to_x0
+from models.guidance.spaces import Step, from_noise, from_x0, slope, to_noise, to_x0
 from models.guidance.thresholding import thresholded
 from models.guidance.zero_star import zero_star
 
@@ -85,21 +85,22 @@ class Guidance:
             return autoguidance(cond, uncond, scale), None
         if chosen.method == "cfgpp":
             return self._cfgpp(x, cond, uncond, step), None
-        told, free = to_x0(x, cond, step), to_x0(x, uncond, step)
         if chosen.method == "apg":
-            guided, clip = self._apg(told, free, step)
-            return from_x0(x, guided, step), clip
+            return self._apg(x, cond, uncond, step)
+        told, free = to_x0(x, cond, step), to_x0(x, uncond, step)
         if chosen.method == "threshold":
             return from_x0(x, thresholded(told, free, scale, chosen.percentile), step), None
         return from_x0(x, self._fdg(told, free, step), step), None
 
-    def _apg(self, told: Tensor, free: Tensor, step: Step) -> tuple[Tensor, Tensor]:
-        limit = self.limit(told[0].numel())
-        guided = apg(told, free, self.settings.scale, self.settings.eta, limit, self._momentum, step.stage)
-        if not self._measured or limit <= 0:
-            return guided, torch.ones(len(told), device=told.device)
-        push = self._momentum.current if self._momentum is not None else told - free
-        return guided, clip_and_parallel(told - free if push is None else push, told, limit)[0]
+    def _apg(self, x: Tensor, cond: Tensor, uncond: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """APG on x0, its result written as a change of the raw output: x0 itself is made once, not three times."""
+        chosen, told = self.settings, to_x0(x, cond, step)
+        factor = slope(step)
+        push = (cond - uncond) * factor
+        if self._momentum is not None:
+            push = self._momentum.update(push, step.stage)
+        a, b, clip = coefficients(push, told, chosen.scale, chosen.eta, self.limit(told[0].numel()))
+        return torch.addcmul(torch.addcmul(cond, a / factor, push), b / factor, told), clip
 
     def limit(self, numbers: int) -> float:
         """The norm threshold for samples of so many numbers: the norm of a push grows with their square root."""

@@ -67,6 +67,11 @@ def from_x0(x: Tensor, clean: Tensor, step: Step) -> Tensor:
     return (x - clean) / step.sigma if step.kind == "flow" else clean
 
 
+def slope(step: Step) -> float:
+    """By how much the denoised prediction moves where the raw output moves by one; see `to_x0`."""
+    return {"epsilon": -step.sigma / max(step.alpha, SMALL), "v": -step.sigma, "flow": -step.sigma}.get(step.kind, 1.0)
+
+
 def to_noise(x: Tensor, output: Tensor, step: Step) -> Tensor:
     """The noise prediction (N, ...) of the raw `output`."""
     if step.kind == "epsilon":
