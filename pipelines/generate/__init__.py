@@ -1,0 +1,1 @@
+"""Generating pictures by diffusion under guidance."""

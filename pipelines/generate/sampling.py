@@ -1,0 +1,214 @@
+"""The denoising loop: one for all kinds of models, all samplers and all guidance.
+
+It is written as a generator: it yields after each step, so that page, command line and tests see the same run, and it
+stops between any two steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from models.errors import InputError
+from models.guidance import FIRST_ORDER as FIRST_ORDER_METHODS
+from models.guidance import WEAK, Guidance, GuidanceSettings, Step, StepProbe, auto_threshold
+from models.guidance.spaces import to_x0
+from pipelines.generate import samplers
+from pipelines.generate.families.base import Family, Texts, alpha_sigma
+
+PROBING_STEPS = 8
+"""Steps of the short plain run that measures an "auto" norm limit."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with beside noise.
+
+    clean: latents of the start picture (N, C, h, w), None: from noise alone. strength: how much is made anew, 0..1.
+    mask: (N, 1, h, w), 1 where the picture is made anew; None: everywhere. extra: (N, M, h, w) inputs of networks
+    that were trained to inpaint (mask and masked picture).
+    """
+
+    clean: Tensor | None = None
+    strength: float = 1.0
+    mask: Tensor | None = None
+    extra: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The state after a step. clean: what the picture would be, as latent maps (N, C, h, w)."""
+
+    done: int
+    total: int
+    clean: Tensor
+    probes: tuple[list[StepProbe], ...] = ()
+
+
+@dataclass
+class Run:
+    """What stays the same over the steps of one run."""
+
+    family: Family
+    told: Texts
+    free: Texts
+    noise: Tensor
+    generators: list[torch.Generator]
+    steps: int
+    start: Start
+    split: bool = False
+
+
+def draw_noise(seeds: Sequence[int], shape: tuple[int, ...], family: Family) -> tuple[Tensor, list[torch.Generator]]:
+    """Noise for each picture from its own seed, drawn on the CPU: the same on every device and in every batch."""
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    parts = [torch.randn((1, *shape), generator=g, dtype=family.dtype) for g in generators]
+    return torch.cat(parts).to(family.device), generators
+
+
+def check_guidance(family: Family, settings: GuidanceSettings) -> None:
+    """Raises InputError where guidance and sampler do not go together."""
+    if settings.method in WEAK:
+        raise InputError("Autoguidance needs a weaker version of the model, and there is none; choose apg or cfg.")
+    name = type(family.scheduler).__name__
+    if settings.method in FIRST_ORDER_METHODS and name not in samplers.FIRST_ORDER:
+        raise InputError("CFG++ needs a sampler of first order; choose ddim or euler (flow_euler for flow models).")
+
+
+def measured_limit(run: Run, settings: GuidanceSettings, scheduler: object) -> GuidanceSettings:
+    """Settings with a number for an "auto" norm limit, measured in a short plain run on the first picture."""
+    if settings.method != "apg" or settings.norm_threshold != "auto":
+        return settings
+    one = slice(0, 1)
+    family = type(run.family)(run.family.pipe, scheduler)
+    family.__dict__.update({k: v for k, v in run.family.__dict__.items() if k not in ("pipe", "scheduler")})
+    short = replace(
+        run,
+        family=family,
+        told={k: v[one] for k, v in run.told.items()},
+        free={k: v[one] for k, v in run.free.items()},
+        noise=run.noise[one],
+        generators=[torch.Generator().manual_seed(0)],
+        steps=min(run.steps, PROBING_STEPS),
+        start=replace(run.start, clean=None, strength=1.0, mask=None,
+                      extra=None if run.start.extra is None else run.start.extra[one]),
+    )  # fmt: skip
+    probing = Guidance(replace(settings, method="cfg", norm_threshold=0.0, interval=(0.0, math.inf)))
+    for _ in denoise(short, probing):
+        pass
+    found = auto_threshold(probing.probes, run.noise[0].numel())
+    return replace(settings, norm_threshold=found, norm_units="sdxl")
+
+
+@torch.no_grad()
+def denoise(run: Run, guidance: Guidance) -> Iterator[Sampled]:
+    """From noise to clean latents; the last `Sampled` holds the result and the probes."""
+    family, scheduler = run.family, run.family.scheduler
+    rows, columns = run.noise.shape[-2:]
+    samplers.set_times(scheduler, run.steps, family.device, family.sigmas(run.steps), family.shift(rows * columns))
+    first = first_evaluation(scheduler, run.steps, run.start)
+    times = scheduler.timesteps[first:]
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(first)
+    x = beginning(run, times)
+    options = samplers.step_options(scheduler, run.generators)
+    order = int(getattr(scheduler, "order", 1))
+    for i, time in enumerate(times):
+        given = scheduler.scale_model_input(x, time) if hasattr(scheduler, "scale_model_input") else x
+        step = step_at(run, first, i, times, order)
+        told, free = predictions(run, given, time, guidance.needs_uncond(step))
+        guided = guidance(given, told, free, step)
+        # float32 into the solver: rounding the guided prediction would throw away what guidance was careful with.
+        x = scheduler.step(guided, time, x.float(), return_dict=False, **options)[0].to(run.noise.dtype)
+        last = i == len(times) - 1
+        x = x if last else keep_outside(run, x, times[i + 1])
+        clean = x if last else to_x0(given.float(), guided, step)
+        maps = family.unpack(clean, rows, columns)
+        done = i // order + 1
+        if last or i % order == order - 1 or order == 1:
+            probes = tuple(guidance.probes) if last else ()
+            yield Sampled(done, math.ceil(len(times) / order), keep_clean(run, maps), probes)
+
+
+def first_evaluation(scheduler: object, steps: int, start: Start) -> int:
+    """The place in the schedule at which a run with this strength begins."""
+    if start.clean is None or start.strength >= 1:
+        return 0
+    skipped = steps - min(max(int(steps * start.strength), 1), steps)
+    return skipped * int(getattr(scheduler, "order", 1))
+
+
+def beginning(run: Run, times: Tensor) -> Tensor:
+    """What the first step is given."""
+    family, start = run.family, run.start
+    if start.clean is None or start.strength >= 1:
+        return family.pack(run.noise) * getattr(family.scheduler, "init_noise_sigma", 1.0)
+    noisy = samplers.renoised(family.scheduler, start.clean, run.noise, times[:1].expand(len(run.noise)))
+    return family.pack(noisy)
+
+
+def step_at(run: Run, first: int, i: int, times: Tensor, order: int) -> Step:
+    """Where evaluation i of the run stands. Multi-stage solvers evaluate a step `order` times."""
+    family, scheduler = run.family, run.family.scheduler
+    alpha, sigma = alpha_sigma(scheduler, first + i, times[i])
+    later: tuple[float | None, float | None] = (None, None)
+    if type(scheduler).__name__ in samplers.FIRST_ORDER:
+        later = next_levels(scheduler, first + i, times, i)
+    rows, columns = run.noise.shape[-2:]
+    return Step(
+        index=i // order,
+        total=math.ceil(len(times) / order),
+        alpha=alpha,
+        sigma=sigma,
+        kind=family.kind(),
+        stage=i % order,
+        next_alpha=later[0],
+        next_sigma=later[1],
+        grid=(rows // 2, columns // 2) if run.noise.dim() == 4 else None,
+    )
+
+
+def next_levels(scheduler: object, place: int, times: Tensor, i: int) -> tuple[float, float]:
+    """(alpha, sigma) after a step of a first-order sampler."""
+    if hasattr(scheduler, "sigmas"):
+        return alpha_sigma(scheduler, place + 1, times[i])
+    before = int(times[i]) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps  # type: ignore[attr-defined]
+    cumulated = scheduler.alphas_cumprod[before] if before >= 0 else scheduler.final_alpha_cumprod  # type: ignore[attr-defined]
+    return math.sqrt(float(cumulated)), math.sqrt(1 - float(cumulated))
+
+
+def predictions(run: Run, x: Tensor, time: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
+    """The network's outputs with and without the prompt: one pass over both where memory allows, or two."""
+    family = run.family
+    if run.start.extra is not None:
+        x = torch.cat([x, run.start.extra.to(x)], dim=1)
+    x = x.to(family.dtype)
+    if not both:
+        return family.predict(x, time, run.told), None
+    if run.split:
+        return family.predict(x, time, run.told), family.predict(x, time, run.free)
+    joined = {name: torch.cat([run.free[name], run.told[name]]) for name in run.told}
+    free, told = family.predict(torch.cat([x, x]), time, joined).chunk(2)
+    return told, free
+
+
+def keep_outside(run: Run, x: Tensor, time: Tensor) -> Tensor:
+    """Outside the mask the start picture again, with the noise of the next step."""
+    start, family = run.start, run.family
+    if start.mask is None or start.clean is None or start.extra is not None:
+        return x
+    rows, columns = run.noise.shape[-2:]
+    known = samplers.renoised(family.scheduler, start.clean, run.noise, time[None].expand(len(run.noise)))
+    maps = family.unpack(x, rows, columns)
+    return family.pack(start.mask * maps + (1 - start.mask) * known)
+
+
+def keep_clean(run: Run, clean: Tensor) -> Tensor:
+    start = run.start
+    if start.mask is None or start.clean is None or start.extra is not None:
+        return clean
+    return start.mask * clean + (1 - start.mask) * start.clean.to(clean)
