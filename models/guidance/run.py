@@ -13,12 +13,12 @@ from models.guidance import probe
 from models.guidance.apg import MomentumBuffer, coefficients
 from models.guidance.autoguidance import autoguidance
 from models.guidance.cfg import cfg, widened
-from models.guidance.cfgpp import cfgpp
+from models.guidance.cfgpp import cfgpp, strength
 from models.guidance.fdg import fdg
 from models.guidance.probe import StepProbe
 from models.guidance.rescale import rescaled
 from models.guidance.settings import GuidanceSettings
-from models.guidance.spaces import Step, from_noise, from_x0, slope, to_noise, to_x0
+from models.guidance.spaces import SMALL, Step, from_noise, from_x0, slope, to_noise, to_x0
 from models.guidance.thresholding import thresholded
 from models.guidance.zero_star import zero_star
 
@@ -84,7 +84,9 @@ class Guidance:
         if chosen.method == "autoguidance":
             return autoguidance(cond, uncond, scale), None
         if chosen.method == "cfgpp":
-            return self._cfgpp(x, cond, uncond, step), None
+            # Where x is noise alone there is no other noise to add: what is left of the method is its weaker mix.
+            pure = step.alpha <= SMALL
+            return (cfg(cond, uncond, strength(scale)) if pure else self._cfgpp(x, cond, uncond, step)), None
         if chosen.method == "apg":
             return self._apg(x, cond, uncond, step)
         told, free = to_x0(x, cond, step), to_x0(x, uncond, step)
