@@ -1,7 +1,8 @@
 """Writing made pictures: whole or not at all, with the recipe inside, marked as made, and nothing of the source's EXIF.
 
-PNG: text chunks "everyage" (the recipe, JSON), "Software", "Comment". JPEG and WebP: EXIF UserComment (the recipe),
-Software, ImageDescription. All: XMP with IPTC's DigitalSourceType, by which programs know a picture as AI-made.
+PNG: text chunks "everyage" (the recipe, JSON), "Software", "Comment", and "parameters" for pictures made from words.
+JPEG and WebP: EXIF UserComment (the recipe), Software, ImageDescription. All: XMP with IPTC's DigitalSourceType, by
+which programs know a picture as AI-made.
 """
 
 from __future__ import annotations
@@ -44,10 +45,17 @@ def check_result_path(out: Path) -> str:
     return kind
 
 
-def save_image(image: Image.Image, out: str | Path, recipe: dict[str, Any], icc: bytes | None = None) -> None:
+def save_image(
+    image: Image.Image,
+    out: str | Path,
+    recipe: dict[str, Any],
+    icc: bytes | None = None,
+    parameters: str | None = None,
+) -> None:
     """Write `image` (PIL RGB) to `out` (.png keeps every pixel; .jpg and .webp at quality 95), replacing a file there.
 
     recipe: what made the picture, as JSON can hold it; `read_recipe` gives it back. icc: the pixels' colour profile.
+    parameters: the recipe once more, as other programs for making pictures read it (PNG only).
     Raises InputError for a name or a size that the format can't take, EveryageError if the disk refuses.
     """
     out = Path(out)
@@ -57,7 +65,7 @@ def save_image(image: Image.Image, out: str | Path, recipe: dict[str, Any], icc:
     text = json.dumps(recipe, ensure_ascii=True, sort_keys=True)
     if len(text) > MAX_RECIPE:
         raise EveryageError(f"The recipe of {out} has {len(text)} characters; {MAX_RECIPE} fit into a picture.")
-    options = _png_options(text) if kind == "PNG" else _exif_options(kind, text)
+    options = _png_options(text, parameters) if kind == "PNG" else _exif_options(kind, text)
     bare = Image.frombytes("RGB", image.size, image.convert("RGB").tobytes())  # leaves the source's metadata behind
 
     def write(file: BinaryIO) -> None:
@@ -81,8 +89,24 @@ def read_recipe(path: str | Path) -> dict[str, Any] | None:
     return recipe if isinstance(recipe, dict) else None
 
 
-def _png_options(text: str) -> dict[str, Any]:
+def read_parameters(path: str | Path) -> str | None:
+    """The "parameters" text of a PNG, from any program; None if there is none. Decodes no pixel, never raises.
+
+    Anyone can write one: check each value before use.
+    """
+    try:
+        check_file(Path(path))
+        with Path(path).open("rb") as file:
+            found = open_header(file).info.get("parameters")
+    except Exception:  # hostile files raise whatever they like, and a file without the text is nothing wrong
+        return None
+    return str(found)[:MAX_RECIPE] if isinstance(found, str) and found.strip() else None
+
+
+def _png_options(text: str, parameters: str | None) -> dict[str, Any]:
     info = PngInfo()
+    if parameters:
+        info.add_itxt("parameters", parameters)
     info.add_text("Software", SOFTWARE)
     info.add_text("Comment", MARK)
     info.add_text("everyage", text)

@@ -44,7 +44,8 @@ def make_scheduler(original: Any, flow: bool, sampler: str, schedule: str) -> An
     """
     import diffusers
 
-    kind, more = type(original), {}
+    kind = type(original)
+    more: dict[str, Any] = {}
     if sampler != "default":
         fitting = _FLOW if flow else _NOISE
         if sampler not in fitting:

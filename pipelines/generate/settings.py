@@ -56,8 +56,8 @@ class GenerateSettings(BaseModel):
     model: Annotated[str, Field(max_length=1000)] = "portraits"
     seed: Annotated[int, Field(ge=-1, le=2**53)] = -1
     count: Annotated[int, Field(ge=1, le=64)] = 1
-    width: Annotated[int, Field(ge=16, le=4096)] | None = None
-    height: Annotated[int, Field(ge=16, le=4096)] | None = None
+    width: Annotated[int, Field(ge=8, le=4096)] | None = None
+    height: Annotated[int, Field(ge=8, le=4096)] | None = None
     steps: Annotated[int, Field(ge=1, le=150)] = 20
     sampler: str = "default"
     schedule: str = "default"

@@ -1,0 +1,107 @@
+"""Which models can make pictures here, and how they are read: safetensors folders in diffusers' layout, no other."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.assets import assets_dir
+from models.compat import ensure_torchvision
+from models.errors import EveryageError, InputError
+from pipelines.generate.families.registry import FAMILIES
+from pipelines.models import ModelStore
+from pipelines.models.folders import INDEX, choose, local_names, read_index
+from pipelines.runtime import Runtime
+
+EMBEDDED = "portraits"
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model that can make pictures: its id for settings, a title for people, its folder, its kind's preset."""
+
+    id: str
+    title: str
+    folder: Path
+    preset: str
+    flow: bool
+
+
+class DiffusionModels:
+    """Finds models by id or folder, and loads them through the runtime's pool."""
+
+    def __init__(self, runtime: Runtime, data: Path) -> None:
+        self.runtime = runtime
+        self.store = ModelStore(data, runtime.settings)
+
+    def choices(self) -> list[ModelChoice]:
+        """The embedded model, then those that the person added. What can't be opened is left out."""
+        found = []
+        if (assets_dir() / EMBEDDED / INDEX).is_file():
+            found.append(self.choice(EMBEDDED))
+        for stored in self.store.ready("diffusers"):
+            if (stored.path / INDEX).is_file() and family_name(stored.path) in FAMILIES:
+                found.append(self.choice(stored.id))
+        return found
+
+    def choice(self, model: str) -> ModelChoice:
+        """The model of this id, or in this folder. Raises InputError if there is none, or of a kind not known."""
+        title, folder = self._place(model)
+        name = family_name(folder)
+        if name not in FAMILIES:
+            raise InputError(f"{model} is a {name}, which can't be run here; choose a model of {', '.join(FAMILIES)}.")
+        preset = EMBEDDED if model == EMBEDDED else FAMILIES[name].preset
+        return ModelChoice(model, title, folder, preset, FAMILIES[name].flow)
+
+    def _place(self, model: str) -> tuple[str, Path]:
+        if model == EMBEDDED:
+            folder = assets_dir() / EMBEDDED
+            if not (folder / INDEX).is_file():
+                raise EveryageError(f"The embedded model is missing from {folder}; install the app again.")
+            return "Portraits, 128 px (embedded)", folder
+        if ("/" in model or "\\" in model or model.startswith(".")) and Path(model).expanduser().is_dir():
+            folder = Path(model).expanduser().resolve()
+            if not (folder / INDEX).is_file():
+                raise InputError(f"The folder {model} holds no {INDEX}; give the folder of a diffusers model.")
+            return folder.name, folder
+        path = self.store.path(model)
+        return next((s.title for s in self.store.ready() if s.id == model), model), path
+
+    @contextmanager
+    def use(self, choice: ModelChoice) -> Iterator[Any]:
+        """The loaded pipeline, held by one run at a time: adapters and memory modes change it."""
+        key = ("diffusion", str(choice.folder))
+        with self.runtime.pool.use(key, lambda: self._load(choice)) as held, held["lock"]:
+            yield held["pipe"]
+
+    def _load(self, choice: ModelChoice) -> dict[str, Any]:
+        """The pool counts what lies in the dict: the networks beside the pipeline that joins them."""
+        import torch
+
+        ensure_torchvision()
+        from diffusers import DiffusionPipeline
+
+        index = read_index((choice.folder / INDEX).read_bytes(), choice.id)
+        choose(local_names(choice.folder), index, choice.id)  # says which part has no weights that can be read
+        # Small models gain nothing from half width on a CPU; the runtime decides for the others.
+        dtype = torch.float32 if choice.id == EMBEDDED else self.runtime.dtype
+        try:
+            pipe = DiffusionPipeline.from_pretrained(
+                choice.folder, local_files_only=True, use_safetensors=True, torch_dtype=dtype, low_cpu_mem_usage=False
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"The model {choice.id} can't be opened ({error}); give another copy.") from error
+        pipe.set_progress_bar_config(disable=True)
+        parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
+        for part in parts.values():
+            part.eval().requires_grad_(False).to(self.runtime.device)
+        return {"pipe": pipe, "lock": threading.RLock(), **parts}
+
+
+def family_name(folder: Path) -> str:
+    """The pipeline class that a folder's index names. Raises InputError for a damaged index or foreign code."""
+    return str(read_index((folder / INDEX).read_bytes(), folder.name)["_class_name"])
