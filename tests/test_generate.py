@@ -13,12 +13,12 @@ import torch
 from PIL import Image
 
 from models.errors import Cancelled, DeviceError, InputError
-from models.guidance import GuidanceSettings
+from models.guidance import METHODS, GuidanceSettings
 from photos.results import save_image
 from pipelines.events import CancelToken, Event
 from pipelines.generate.generator import Generated, ImageGenerator, finish
 from pipelines.generate.recipe import line_of, parse_line, recipe_of, restore
-from pipelines.generate.settings import AdapterUse, GenerateSettings
+from pipelines.generate.settings import SAMPLERS, AdapterUse, GenerateSettings
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
 from tests import tiny_diffusion
@@ -96,11 +96,8 @@ def test_a_start_picture_shines_through(generator: ImageGenerator, plain: Genera
     gaps = []
     for strength in (0.1, 0.5, 1.0):
         chosen = plain.with_changes(steps=10, strength=strength, sampler=sampler)
-        gaps.append(
-            np.abs(
-                pixels(finish(generator.run(chosen, init=start)))[0].astype(int) - _through(start, plain, generator)
-            ).mean()
-        )
+        made = pixels(finish(generator.run(chosen, init=start)))[0].astype(int)
+        gaps.append(np.abs(made - _through(start, plain, generator)).mean())
     assert gaps[0] < min(gaps[1:]) / 2
 
 
@@ -196,19 +193,8 @@ def _small_device(generator: ImageGenerator, plain: GenerateSettings, patch: pyt
 def test_random_settings_give_pictures_or_one_sentence(generator: ImageGenerator, plain: GenerateSettings) -> None:
     rng = np.random.default_rng(5)
     made = refused = 0
-    samplers = [
-        "default",
-        "ddim",
-        "euler",
-        "euler_a",
-        "heun",
-        "dpmpp_2m",
-        "dpmpp_2m_sde",
-        "unipc",
-        "pndm",
-        "flow_euler",
-    ]
-    methods = ["apg", "cfg", "rescale", "threshold", "cfgpp", "zero_star", "fdg", "autoguidance"]
+    samplers = list(SAMPLERS)
+    methods = list(METHODS)
     for _ in range(120):
         guidance = GuidanceSettings(
             str(rng.choice(methods)), float(rng.uniform(1, 50)), eta=float(rng.uniform(0, 1)),
@@ -299,8 +285,8 @@ def test_a_saved_picture_gives_all_its_settings_back(
 
 def test_lines_of_other_programs_are_read_as_far_as_they_go() -> None:
     text = (
-        "portrait of a man, (detailed:1.2)\nNegative prompt: blurry\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: 6.5,"
-        ' Seed: 42, Size: 512x768, Model hash: abc, Model: realism, Clip skip: 2, Hires prompt: "a, b"'
+        "portrait of a man, (detailed:1.2)\nNegative prompt: blurry\nSteps: 28, Sampler: DPM++ 2M Karras, CFG scale: "
+        '6.5, Seed: 42, Size: 512x768, Model hash: abc, Model: realism, Clip skip: 2, Hires prompt: "a, b"'
     )
     found = parse_line(text)
     s = found.settings

@@ -77,7 +77,8 @@ def vae(channels: int = 4, **more: Any) -> Any:
         lambda: AutoencoderKL(
             block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
             up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=channels, norm_num_groups=4,
-            sample_size=SIDE * FACTOR, **more,
+            sample_size=SIDE * FACTOR, scaling_factor=3.0,  # latents about as large as the noise
+ **more,
         ),
         3,
     )  # fmt: skip
