@@ -39,11 +39,11 @@ class HistoryEntry:
 
 
 class History:
-    """The results under `data / "history"`. Several processes may use one folder at a time."""
+    """The results under `data / "history"`, or another folder. Several processes may use one folder at a time."""
 
-    def __init__(self, data: Path) -> None:
-        """Raises EveryageError if the folder can't be made."""
-        self.folder = make_folder(Path(data) / "history")
+    def __init__(self, data: Path, name: str = "history") -> None:
+        """name: of the folder in `data`. Raises EveryageError if it can't be made."""
+        self.folder = make_folder(Path(data) / name)
         self._sweep()
 
     def add(
@@ -52,8 +52,9 @@ class History:
         image: Image.Image,
         thumbnail: Image.Image | None = None,
         icc: bytes | None = None,
+        parameters: str | None = None,
     ) -> HistoryEntry:
-        """Keep a result; without a thumbnail one is made, at most 256 pixels wide and high."""
+        """Keep a result; without a thumbnail one is made, at most 256 pixels wide and high. See `save_image`."""
         created = datetime.now(UTC)
         made_by = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode() + image.tobytes()).hexdigest()[:10]
         entry = self._entry(f"{created:%Y%m%dT%H%M%S%f}-{made_by}", created, recipe)
@@ -61,7 +62,7 @@ class History:
         small.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         sidecar = json.dumps({"created": created.isoformat(), "recipe": recipe}, indent=1).encode()
         try:
-            save_image(image, entry.image, recipe, icc)
+            save_image(image, entry.image, recipe, icc, parameters)
             save_image(small, entry.thumbnail, {})
             self._write(self._sidecar(entry.id), sidecar)
         except BaseException:

@@ -24,6 +24,14 @@ correct), and shows which ages are covered. *Learn how NAME ages* trains that pe
 page meanwhile, stop, and go on later. Then choose the person on the Age page. *Forget NAME* removes every trace of
 somebody from this machine, but for the files in your own folders.
 
+**Generate.** Say what to show, or take an idea. *Guidance* says how strongly the picture follows the words; a strong
+one burns colours and contrast, which *Anti-burn* prevents: *As the paper* uses adaptive projected guidance as it was
+published, *Off* is the plain method. Under *Expert* is every setting with its meaning. Begin with a picture of your
+own, brush over what is to change, add LoRA files as adapters, or compare settings on one seed in a grid. Ctrl and
+Enter makes the picture, Escape stops. A picture dropped under *Settings from a picture* brings its settings back,
+also from other programs. The embedded model knows made-up heads only: age, sex, hair, beard, skin, eyes, expression,
+turn of the head, light and background.
+
 **Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
 choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An
 interrupted download goes on where it was. *Check files* compares every file with its checksum.

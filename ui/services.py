@@ -20,6 +20,8 @@ from ui.background import Desk
 if TYPE_CHECKING:
     from pipelines.aging import AgingPipeline
     from pipelines.collection import Collection
+    from pipelines.generate.gallery import Gallery
+    from pipelines.generate.generator import ImageGenerator
     from pipelines.personalize import Personalizer
     from pipelines.runtime import Runtime
     from pipelines.settings import Settings
@@ -91,10 +93,13 @@ class Services:
         self.originals = Originals(settings.data)
         self.models = ModelStore(settings.data, settings)
         self.model_runs = Runs()
+        self.generate_runs = Runs()
         self.desk = Desk(self.report)
         self._pipeline = pipeline
         self._collection = collection
         self._personalizer = personalizer
+        self._generator: ImageGenerator | None = None
+        self._gallery: Gallery | None = None
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
 
@@ -128,6 +133,26 @@ class Services:
 
                 self._personalizer = Personalizer(self._get_runtime(), self.settings.data, people)
             return self._personalizer
+
+    @property
+    def generator(self) -> ImageGenerator:
+        """What makes pictures from words."""
+        with self._lock:
+            if self._generator is None:
+                from pipelines.generate.generator import ImageGenerator
+
+                self._generator = ImageGenerator(self._get_runtime(), self.settings.data)
+            return self._generator
+
+    @property
+    def gallery(self) -> Gallery:
+        """The pictures made from words. Raises EveryageError if the folder can't be made."""
+        with self._lock:
+            if self._gallery is None:
+                from pipelines.generate.gallery import Gallery
+
+                self._gallery = Gallery(self.settings.data)
+            return self._gallery
 
     def warm(self) -> None:
         """Load the pipeline before anyone waits for it. What goes wrong here is said when it is asked for."""

@@ -32,6 +32,8 @@ from pipelines.generate.settings import GenerateSettings
 from pipelines.generate.start import Picture, begin, prepare_picture
 from pipelines.runtime import Runtime
 
+__all__ = ["Generated", "ImageGenerator", "Made", "StepProbe", "finish"]
+
 LARGEST = 4 * 1024 * 1024
 """Pixels of the largest picture."""
 

@@ -12,7 +12,9 @@ from typing import Any
 from models.assets import assets_dir
 from models.compat import ensure_torchvision
 from models.errors import EveryageError, InputError
+from models.guidance import GuidanceSettings, paper_says, preset
 from pipelines.generate.families.registry import FAMILIES
+from pipelines.generate.samplers import samplers_for
 from pipelines.models import ModelStore
 from pipelines.models.folders import INDEX, choose, local_names, read_index
 from pipelines.runtime import Runtime
@@ -29,6 +31,18 @@ class ModelChoice:
     folder: Path
     preset: str
     flow: bool
+
+    def guidance(self) -> GuidanceSettings:
+        """The settings of guidance to start from with this model."""
+        return preset(self.preset)
+
+    def paper(self) -> str:
+        """One sentence on what the APG paper uses for this kind of model."""
+        return paper_says(self.preset)
+
+    def samplers(self) -> list[str]:
+        """The samplers that fit."""
+        return samplers_for(self.flow)
 
 
 class DiffusionModels:

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from models.errors import InputError
-from models.guidance.settings import GuidanceSettings
+from models.guidance.settings import EXPLAIN, METHODS, GuidanceSettings
+
+__all__ = ["EXPLAIN", "METHODS", "SAMPLERS", "SCHEDULES", "AdapterUse", "GenerateSettings", "GuidanceSettings",
+           "settings_from"]  # fmt: skip
 
 LONGEST_PROMPT = 10_000
 SAMPLERS: dict[str, str] = {

@@ -8,7 +8,7 @@
   const inView = (selector) => [...document.querySelectorAll(selector)].find((element) => element.offsetParent);
   function hand(files) {
     const photos = inView("#photo");
-    const field = photos || inView("#model-file");
+    const field = photos || inView("#model-file") || inView("#g-recipe");
     const input = field && field.querySelector("input[type=file]");
     const isPhoto = (file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name);
     const file = [...(files || [])].find((each) => !photos || isPhoto(each));
@@ -35,7 +35,7 @@
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dragging(false); });
   document.addEventListener("drop", (event) => {
     dragging(false);
-    if (within(event, "#photo, #style-photo, #model-file, .ea-drop")) return;  // the component takes it itself
+    if (within(event, "#photo, #style-photo, #model-file, #g-recipe, #g-start, .ea-drop")) return;  // the component takes it itself
     event.preventDefault();
     if (collect(event.dataTransfer)) return;
     hand(event.dataTransfer && event.dataTransfer.files);
@@ -45,6 +45,19 @@
   document.addEventListener("input", (event) => {
     const range = within(event, ".ea-compare input[type=range]");
     if (range) range.closest("#compare").style.setProperty("--at", `${range.value}%`);
+  });
+
+  // On the Generate page: Ctrl and Enter makes the picture, Escape stops it.
+  document.addEventListener("keydown", (event) => {
+    const page = inView("#g-panel");
+    if (!page) return;
+    const button = event.key === "Enter" && (event.ctrlKey || event.metaKey) ? inView("#g-run")
+      : event.key === "Escape" ? inView("#g-stop") : null;
+    if (!button) return;
+    event.preventDefault();
+    const field = document.activeElement;
+    if (field && field.dispatchEvent) field.dispatchEvent(new Event("input", { bubbles: true }));
+    setTimeout(() => button.click(), 60);  // once the server has what was just typed
   });
 
   let chosen = null;  // "light", "dark", or null: as the system says
@@ -61,7 +74,7 @@
     }
     if (within(event, ".ea-skip")) {
       event.preventDefault();
-      const first = inView("#photo button, .ea-drop button, #models-left button");
+      const first = inView("#photo button, .ea-drop button, #models-left button, #g-prompt textarea");
       if (first) first.focus();
     }
     if (within(event, ".ea-helplink")) {
