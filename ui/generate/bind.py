@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -110,23 +110,26 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
         return {page.result.status: views.progress("Waiting for its turn", None, None),
                 page.result.stop: gr.Button(visible=True)}  # fmt: skip
 
-    def generate(request: gr.Request, words: str, start: Any, *given: Any) -> Iterator[Updates]:
+    def generate(request: gr.Request, words: str, before: Shelf, start: Any, *given: Any) -> Iterator[Updates]:
         form = Form.given(given)
         run = runs.get(str(request.session_hash))
         if run is not None:
             yield {page.remembered: asdict(form)}
             steps = work.make(services, run, form, work.drawn(start))
-            yield from _show(page, request, run, steps, words)
+            shelf = yield from _show(page, request, run, steps, words)
+            if shelf is None:  # stopped or refused: what was there before, in place of the last preview
+                yield result.show(page.result, before)
 
-    def again(request: gr.Request, words: str, start: Any, *given: Any) -> Iterator[Updates]:
+    def again(request: gr.Request, words: str, before: Shelf, start: Any, *given: Any) -> Iterator[Updates]:
         fresh = replace(Form.given(given), seed=-1)
         yield {panel.named("seed"): -1}
-        yield from generate(request, words, start, *fresh.values())
+        yield from generate(request, words, before, start, *fresh.values())
 
-    def comparing(request: gr.Request, words: str, axes: str, *given: Any) -> Iterator[Updates]:
+    def comparing(request: gr.Request, words: str, axes: str, shelf: Shelf, *given: Any) -> Iterator[Updates]:
         run = runs.get(str(request.session_hash))
         if run is not None:
             yield from _show(page, request, run, work.compare(services, run, Form.given(given), axes), words)
+            yield result.show(page.result, shelf)  # in place of the last preview
 
     def stop(request: gr.Request) -> Updates:
         if runs.cancel(str(request.session_hash)):
@@ -137,11 +140,11 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
         runs.drop(str(request.session_hash))
 
     queue = {"concurrency_id": "generate", "concurrency_limit": 1, **HIDDEN}
-    form = [page.gallery.search, panel.start, *panel.inputs]
+    form = [page.gallery.search, page.shelf, panel.start, *panel.inputs]
     for button, work_of, inputs in (
         (panel.run, generate, form),
         (panel.again, again, form),
-        (page.compare.run, comparing, [page.gallery.search, page.compare.axes, *panel.inputs]),
+        (page.compare.run, comparing, [page.gallery.search, page.compare.axes, page.shelf, *panel.inputs]),
     ):
         begun = button.click(begin, None, [page.result.status, page.result.stop], js=ON_STAGE, **AT_ONCE)
         begun.then(work_of, inputs, page.outputs, **queue)
@@ -149,14 +152,18 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
     app.unload(closed)
 
 
-def _show(page: Page, request: gr.Request, run: Run, steps: Iterator[work.Step], words: str) -> Iterator[Updates]:
-    """The updates of each step; the run ends with them, also when the tab was closed."""
+def _show(
+    page: Page, request: gr.Request, run: Run, steps: Iterator[work.Step], words: str
+) -> Generator[Updates, None, Shelf | None]:
+    """The updates of each step; the run ends with them, also when the tab was closed. Returns the last result."""
+    shelf = None
     try:
         for step in steps:
             updates: Updates = {page.result.status: step.status, page.result.stop: gr.Button(visible=step.busy)}
             if step.preview:
                 updates |= result.preview(page.result, step.preview)
             if step.shelf is not None:
+                shelf = step.shelf
                 updates |= {page.shelf: step.shelf, page.gallery.cards: page.show_gallery(words)}
                 updates |= result.show(page.result, step.shelf)
             if step.grid is not None:
@@ -168,6 +175,7 @@ def _show(page: Page, request: gr.Request, run: Run, steps: Iterator[work.Step],
     finally:
         run.cancel.cancel()
         page.services.generate_runs.finish(str(request.session_hash), run)
+    return shelf
 
 
 def _bind_result(page: Page) -> None:
