@@ -24,6 +24,8 @@ LIGHTS = ("soft light", "side light", "rim light", "backlight", "outdoor light",
 BACKGROUNDS = ("dark", "grey", "bright", "blue", "green", "brown", "purple")
 ORIGINS = ("european", "african", "asian")
 GENDERS = ("male", "female")
+GROWN = 16.0
+"""Years from which on captions say man and woman."""
 AGE_WORDS: dict[str, tuple[float, float]] = {
     "child": (5, 12.5),
     "teenage": (12.5, 19.5),
@@ -144,7 +146,7 @@ def _person(known: Attributes, rng: random.Random) -> str:
     """ "a 42 year old asian woman", "an old man", "a person", ..."""
     age = known.age if isinstance(known.age, float) else None
     female = known.gender == "female"
-    noun = ("woman" if female else "man") if age is None or age >= 16 else ("girl" if female else "boy")
+    noun = ("woman" if female else "man") if age is None or age >= GROWN else ("girl" if female else "boy")
     noun = "person" if rng.random() < 0.04 else noun
     words = [known.origin] if known.origin and rng.random() < 0.4 else []
     if age is not None:
@@ -205,8 +207,8 @@ def _age(text: str) -> float | tuple[float, float] | None:
     years = re.search(r"\b(\d{1,3}) ?(?:years? old|yo|y/o|years?)\b", text) or re.search(r"\baged? (\d{1,3})\b", text)
     if years and int(years[1]) <= 120:
         return float(years[1])
-    if re.search(r"\b(boy|girl|kid|child)\b", text) and "teenage" not in text:
-        return AGE_WORDS["child"]
+    if re.search(r"\b(boy|girl|kid)\b", text) and "teenage" not in text and "child" not in text:
+        return (AGE_WORDS["child"][0], GROWN)
     if re.search(r"\b(elderly|grand(mother|father|ma|pa))\b", text):
         return (AGE_WORDS["old"][0], AGE_WORDS["very old"][1])
     longest = sorted(AGE_WORDS, key=len, reverse=True)

@@ -42,6 +42,9 @@ def export(run: Path, out: Path, quality: dict[str, Any]) -> None:
     pipeline, steps = assemble(run)
     shutil.rmtree(out, ignore_errors=True)
     pipeline.save_pretrained(out, safe_serialization=True)
+    # Else the text encoder would open in half width and the rest in full, when nobody says which.
+    settings = out / "text_encoder" / "config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
     for stem, title in TITLES.items():
         path = out / f"{stem}.safetensors"
         text = json.dumps(card(path, title, steps, quality), indent=2)
