@@ -15,6 +15,9 @@ from .record import ModelFile, ModelRecord, Source
 # Folder/stem of the file -> (task, kind). What is not named here is a part of finding and measuring faces.
 ROLES = {
     "heads/generator": ("generator", "everyage-stylegan2", "A small generator of rendered heads."),
+    "portraits/unet/diffusion_pytorch_model": ("text-to-image", None, "Draws portraits of made-up people from words."),
+    "portraits/vae/diffusion_pytorch_model": ("text-to-image", None, "Turns what it drew into pictures."),
+    "portraits/text_encoder/model": ("text-to-image", None, "Reads the words for it."),
     "heads/encoder": ("aging", "everyage-age-encoder", "Reads a photo and an age into that generator."),
     "faces/yunet": ("faces", None, "Finds faces in photos."),
     "faces/mtcnn_points": ("faces", None, "Finds eyes, nose and mouth."),
