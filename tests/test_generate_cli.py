@@ -11,8 +11,11 @@ from PIL import Image
 
 import app
 from models.guidance import GuidanceSettings
-from pipelines.generate.compare import Axis, cell, parse_axes
+from pipelines.generate.compare import Axis, cell, grid, mean_push, parse_axes
+from pipelines.generate.generator import ImageGenerator
 from pipelines.generate.settings import GenerateSettings
+from pipelines.runtime import Runtime
+from pipelines.settings import load_settings
 from tests import tiny_diffusion
 
 
@@ -102,6 +105,18 @@ def test_what_is_wrong_is_said_in_one_sentence(
     last = err.strip().splitlines()[-1]
     assert said in last and "Traceback" not in err
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_cfg_at_the_matched_scale_pushes_as_far(tmp_path: Path, folder: Path) -> None:
+    generator = ImageGenerator(Runtime(load_settings(data=tmp_path, device="cpu")), tmp_path)
+    settings = GenerateSettings(
+        prompt="a face", model=str(folder), seed=2, steps=6, guidance=GuidanceSettings(scale=12)
+    )
+    (done,) = (e.value for e in grid(generator, settings, parse_axes("guidance=apg,matched,cfg")) if e.stage == "done")
+    apg, matched, cfg = (mean_push(made) for made in done.rows[0])
+    assert abs(matched / apg - 1) < 0.05 and cfg > 1.2 * apg
+    guidance = done.rows[0][1].settings.guidance
+    assert guidance.method == "cfg" and 1 < guidance.scale < 12
 
 
 def test_axes_are_read_and_cells_checked() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,9 +14,14 @@ from models.errors import InputError
 from models.guidance.settings import METHODS
 from pipelines.events import CancelToken, Event
 from pipelines.generate.generator import Generated, ImageGenerator, Made
+from pipelines.generate.loading import EMBEDDED
 from pipelines.generate.settings import GenerateSettings
 
 MOST_PICTURES = 100
+MATCHED = "matched"
+"""A value of the axis "guidance": CFG at the lower scale at which it pushes as far as APG does at the cell's scale. At
+equal scales a weaker push alone looks like less burn; this comparison leaves that out."""
+CLOSE, TRIES = 0.05, 4
 GUIDED = ("scale", "eta", "norm_threshold", "momentum", "rescale", "percentile", "low_scale", "norm_units")
 AXES = ("guidance", *GUIDED, "steps", "sampler", "schedule", "seed", "prompt", "negative", "strength")
 """What an axis can be: settings, and "guidance" for its method."""
@@ -72,8 +78,8 @@ def check_axes(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     for axis in axes:
         count *= len(axis.values)
         for value in axis.values if axis.name == "guidance" else ():
-            if value not in METHODS:
-                raise InputError(f"There is no guidance {value!r}; choose among {', '.join(METHODS)}.")
+            if value not in (*METHODS, MATCHED):
+                raise InputError(f"There is no guidance {value!r}; choose among {', '.join((*METHODS, MATCHED))}.")
     if not 1 <= count <= MOST_PICTURES:
         raise InputError(f"This grid has {count} pictures; {MOST_PICTURES} are the most.")
     return tuple(axes)
@@ -94,7 +100,7 @@ def cell(settings: GenerateSettings, axes: Sequence[Axis], values: Sequence[Any]
     plain: dict[str, Any] = {}
     for axis, value in zip(axes, values, strict=True):
         if axis.name == "guidance":
-            guided["method"] = value
+            guided["method"] = "apg" if value == MATCHED else value
         elif axis.name in GUIDED:
             guided[axis.name] = value
         else:
@@ -120,15 +126,19 @@ def grid(
         import secrets
 
         settings = settings.with_changes(seed=secrets.randbelow(2**32))
-    plan = [[cell(settings, axes, (a, d)[: len(axes)]) for a in across] for d in down]
+    plan = [[(cell(settings, axes, (a, d)[: len(axes)]), MATCHED in (a, d)) for a in across] for d in down]
     total, rows, done = len(across) * len(down), [], 0
+    read = _reader(generator, settings)
     for line in plan:
         row: list[Made] = []
-        for chosen in line:
-            for event in generator.run(chosen, cancel=cancel, **start):
+        for chosen, match in line:
+            cells = (
+                matched(generator, chosen, cancel, **start) if match else generator.run(chosen, cancel=cancel, **start)
+            )
+            for event in cells:
                 if event.stage == "done":
                     result: Generated = event.value
-                    row.append(result.pictures[0])
+                    row.append(read(result.pictures[0]))
                 elif event.stage == "sample":
                     yield Event("sample", f"Picture {done + 1} of {total}", done, total, None, True, event.value)
             done += 1
@@ -136,6 +146,56 @@ def grid(
         rows.append(tuple(row))
     made = tuple(rows)
     yield Event("done", "Done", total, total, 0.0, value=Grid(axes, made, draw(axes, made)))
+
+
+def matched(
+    generator: ImageGenerator, settings: GenerateSettings, cancel: CancelToken | None = None, **start: Any
+) -> Iterator[Event]:
+    """The picture of `settings` by CFG at the scale at which its mean push is APG's, to 5 % or after four tries.
+
+    settings: with APG. Events as `ImageGenerator.run` gives them, with one "done" at the end.
+    """
+    goal, done = 0.0, None
+    scale = settings.guidance.scale
+    chosen = settings
+    for attempt in range(TRIES + 1):
+        for event in generator.run(chosen, cancel=cancel, **start):
+            if event.stage != "done":
+                yield event
+            else:
+                done = event
+        assert done is not None
+        push = mean_push(done.value.pictures[0])
+        if attempt == 0:
+            goal = push
+        elif push <= 0 or abs(push / goal - 1) < CLOSE:
+            break
+        else:
+            scale = 1 + (scale - 1) * goal / push  # the push of CFG grows about as scale - 1
+        guided = settings.guidance.to_dict() | {"method": "cfg", "scale": min(max(scale, 1.0), 50.0)}
+        chosen = settings.with_changes(guidance=guided)
+    assert done is not None
+    yield done
+
+
+def mean_push(made: Made) -> float:
+    """How far guidance moved the prediction, on average over the steps."""
+    return sum(probe.push for probe in made.probes) / max(len(made.probes), 1)
+
+
+def _reader(generator: ImageGenerator, settings: GenerateSettings) -> Callable[[Made], Made]:
+    """Adds the share of the prompt that is met, for the embedded model: its words are known, and can be checked."""
+    if settings.model != EMBEDDED:
+        return lambda made: made
+    from pipelines.generate.measure import PortraitReader, met
+
+    reader = PortraitReader(generator.runtime)
+
+    def read(made: Made) -> Made:
+        checks = met(made.settings.prompt, reader.read(made.image))
+        return replace(made, figures=made.figures | {"prompt": round(sum(checks.values()) / len(checks), 4)})
+
+    return read
 
 
 def draw(axes: Sequence[Axis], rows: Sequence[Sequence[Made]]) -> Image.Image:
@@ -161,7 +221,8 @@ def draw(axes: Sequence[Axis], rows: Sequence[Sequence[Made]]) -> Image.Image:
             sheet.paste(made.image, (x + (side - made.image.width) // 2, y))
             small = ImageFont.load_default(max(9, round(size * 0.85)))
             told = made.figures
-            pen.text((x + 2, y + height + 1), f"saturation {told['saturation']:.3f}", (70, 70, 70), small)
+            prompt = f", prompt {told['prompt']:.0%}" if "prompt" in told else ""
+            pen.text((x + 2, y + height + 1), f"saturation {told['saturation']:.3f}{prompt}", (70, 70, 70), small)
             pen.text(
                 (x + 2, y + height + 1 + size * 1.2),
                 f"contrast {told['contrast']:.3f}, clipped {told['clipped']:.1%}",
@@ -174,6 +235,8 @@ def draw(axes: Sequence[Axis], rows: Sequence[Sequence[Made]]) -> Image.Image:
 def label(name: str, value: Any) -> str:
     """ "scale 8", "APG", ..."""
     if name == "guidance":
-        return {"apg": "APG", "cfg": "CFG", "fdg": "FDG", "cfgpp": "CFG++"}.get(str(value), str(value))
+        return {"apg": "APG", "cfg": "CFG", "fdg": "FDG", "cfgpp": "CFG++", MATCHED: "CFG matched"}.get(
+            str(value), str(value)
+        )
     text = str(value)
     return f"{name.replace('_', ' ')} {text if len(text) < 18 else text[:17] + '…'}"

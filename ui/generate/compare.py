@@ -16,6 +16,7 @@ HELP = (
 READY = {
     "Guidance against scale": FIRST,
     "All methods": "guidance=cfg,apg,rescale,threshold,fdg,zero_star;scale=4,12",
+    "At an equal push": "guidance=apg,matched,cfg;scale=6,12",
     "Seeds": "seed=1,2,3,4;guidance=cfg,apg",
     "Steps": "steps=8,20,40;guidance=cfg,apg",
 }
