@@ -81,6 +81,13 @@ def test_events_tell_the_steps_and_show_previews(generator: ImageGenerator, plai
     assert np.abs(last - made).max() <= 1  # the last preview is the picture
 
 
+def test_progress_counts_the_steps_of_all_batches(generator: ImageGenerator, plain: GenerateSettings) -> None:
+    events = list(generator.run(plain.with_changes(count=3, batch=2)))
+    samples = [e for e in events if e.stage == "sample"]
+    assert [(e.done, e.total) for e in samples] == [(i, 8) for i in range(1, 9)]
+    assert samples[0].seconds_left is not None and samples[-1].seconds_left == 0
+
+
 def test_negative_prompt_and_scale_change_the_picture(generator: ImageGenerator, plain: GenerateSettings) -> None:
     base = pixels(finish(generator.run(plain)))[0].astype(int)
     other = pixels(finish(generator.run(plain.with_changes(negative="old"))))[0]

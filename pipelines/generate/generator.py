@@ -130,6 +130,7 @@ class _Job:
         if rest:
             self.notes.append(f"The model reads only the first part of the prompt; left out: {rest[:200]}.")
         self.eta = Eta()
+        self.steps_done = 0  # of finished batches
 
     def family(self, settings: GenerateSettings) -> Family:
         """The pipeline with a scheduler of its own, for one run."""
@@ -176,6 +177,7 @@ class _Job:
             if self.picture is not None:
                 images = self.picture.keep(images)
         self.cancel.check()
+        self.steps_done += state.total
         yield self._made(images, seeds, guidance, state.probes)
 
     def _measured(self, run: Run) -> GuidanceSettings:
@@ -190,11 +192,11 @@ class _Job:
 
     def _progress(self, family: Family, state: Sampled, done: int, count: int) -> Event:
         batches = -(-(self.settings.count - done) // count)
-        whole = state.total * batches
-        left = self.eta.update(state.done + done * state.total // max(count, 1), whole + done * state.total // count)
+        now, whole = self.steps_done + state.done, self.steps_done + state.total * batches
+        left = self.eta.update(now, whole)
         value = preview(family, state.clean) if self.previews else None
         message = "Making the picture" if self.settings.count == 1 else f"Making {self.settings.count} pictures"
-        return Event("sample", message, state.done, whole, left, preview=True, value=value)
+        return Event("sample", message, now, whole, left, preview=True, value=value)
 
     def _made(
         self, images: Tensor, seeds: list[int], guidance: GuidanceSettings, probes: tuple[list[StepProbe], ...]

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from models.compat import ensure_torchvision
 from training.portraits.config import AutoencoderConfig, DenoiserConfig
 from training.portraits.networks import PICTURE, build_autoencoder, build_denoiser, build_text_encoder
 from training.portraits.words import load
@@ -54,6 +55,7 @@ def export(run: Path, out: Path, quality: dict[str, Any]) -> None:
 
 def assemble(run: Path) -> tuple[Any, int]:
     """The pipeline of averaged weights in half width, and the steps that the denoiser was trained for."""
+    ensure_torchvision()
     from diffusers import DDIMScheduler, StableDiffusionPipeline
 
     plan, config = AutoencoderConfig(), DenoiserConfig()
