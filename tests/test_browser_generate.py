@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,8 @@ def done(page: Page) -> None:
 
 
 def test_from_a_prompt_to_a_picture_and_back(page: Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Grandmother").click()
+    expect(page.locator("#g-prompt textarea")).to_have_value(re.compile("very old woman"))
     page.locator("#g-prompt textarea").fill("an old man, grey hair")
     set_number(page, "g-scale", 9)
     page.get_by_label("Strong", exact=True).check()
@@ -164,7 +167,10 @@ def test_several_pictures_a_gallery_and_a_grid(page: Page) -> None:
     cards.first.click()
     expect(page.locator("#g-prompt textarea")).to_have_value("three quokkas")
     unfold(page, "g-compare")
-    page.locator("#g-axes textarea, #g-axes input").first.fill("guidance=cfg,apg;scale=1,8")
+    axes = page.locator("#g-axes textarea, #g-axes input").first
+    page.get_by_role("button", name="At an equal push").click()
+    expect(axes).to_have_value("guidance=apg,matched,cfg;scale=6,12")
+    axes.fill("guidance=cfg,apg;scale=1,8")
     page.locator("#g-compare-run").click()
     expect(page.locator(".ea-g-sheet img")).to_be_visible()
     page.locator(".ea-g-table summary").click()

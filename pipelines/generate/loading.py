@@ -98,7 +98,11 @@ class DiffusionModels:
 
         ensure_torchvision()
         from diffusers import DiffusionPipeline
+        from diffusers.utils import logging as diffusers_words
+        from transformers.utils import logging as transformers_words
 
+        for words in (diffusers_words, transformers_words):  # their bars would run into the app's own
+            words.disable_progress_bar()
         index = read_index((choice.folder / INDEX).read_bytes(), choice.id)
         choose(local_names(choice.folder), index, choice.id)  # says which part has no weights that can be read
         # Small models gain nothing from half width on a CPU; the runtime decides for the others.

@@ -83,6 +83,9 @@ def _bind_form(page: Page) -> None:
     def idea(event: gr.EventData) -> Any:
         return IDEAS.get(Said.of(event).id, gr.skip())
 
+    def ready(event: gr.EventData) -> Any:
+        return compare.READY.get(Said.of(event).id, gr.skip())
+
     def burnt(level: str) -> list[Any]:
         values = guidance_of(level)
         return [values.get(name, gr.skip()) for name in EXPERT]
@@ -97,9 +100,7 @@ def _bind_form(page: Page) -> None:
     panel.named("burn").input(burnt, panel.named("burn"), expert, **AT_ONCE)
     for control in expert:
         control.input(by_hand, expert, panel.named("burn"), **AT_ONCE)
-    page.compare.ready.click(
-        lambda event: compare.READY.get(Said.of(event).id, gr.skip()), None, page.compare.axes, **AT_ONCE
-    )
+    page.compare.ready.click(ready, None, page.compare.axes, **AT_ONCE)
 
 
 def _bind_runs(app: gr.Blocks, page: Page) -> None:
