@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,29 @@ def test_progress_counts_the_steps_of_all_batches(generator: ImageGenerator, pla
     samples = [e for e in events if e.stage == "sample"]
     assert [(e.done, e.total) for e in samples] == [(i, 8) for i in range(1, 9)]
     assert samples[0].seconds_left is not None and samples[-1].seconds_left == 0
+
+
+def test_steps_may_be_taken_in_many_threads(generator: ImageGenerator, plain: GenerateSettings) -> None:
+    """As a web server does: a lock or a mode that belongs to a thread would stay behind in it."""
+    wanted = pixels(finish(generator.run(plain)))[0]
+    for stop_early in (True, False):
+        events, modes, made = generator.run(plain), [], []
+
+        def step(events: Any = events, modes: Any = modes, made: Any = made) -> None:
+            event = next(events, None)
+            made.append(event)
+            modes.append(torch.is_grad_enabled())
+
+        for count in range(50):
+            thread = threading.Thread(target=step)
+            thread.start()
+            thread.join(30)
+            if made[-1] is None or (stop_early and count == 4):
+                break
+        events.close()
+        assert set(modes) == {True}
+    assert np.array_equal(np.array(made[-2].value.pictures[0].image), wanted)
+    assert np.array_equal(pixels(finish(generator.run(plain)))[0], wanted)
 
 
 def test_negative_prompt_and_scale_change_the_picture(generator: ImageGenerator, plain: GenerateSettings) -> None:

@@ -152,30 +152,30 @@ class _Job:
             self.notes.append(f"The size is {width} x {height}: this model takes multiples of {step} pixels.")
         return width, height
 
+    @torch.no_grad()  # as a decorator: it holds in whichever thread takes the next step, and in no other
     def batch(self, done: int, fit: Fit) -> Iterator[Event | list[Made]]:
         """Pictures `done`, `done` + 1, ... as many as fit: events, then the pictures."""
         settings, count = self.settings, min(fit.batch, self.settings.count - done)
         memory.prepare(self.pipe, fit)
         family = self.family(settings)
         seeds = [settings.seed + done + i for i in range(count)]
-        with torch.no_grad():
-            told, free = family.encode([settings.prompt] * count, [settings.negative] * count, self.size)
-            shape = (family.channels, self.size[1] // family.factor, self.size[0] // family.factor)
-            noise, generators = draw_noise(seeds, shape, family)
-            start = begin(family, self.picture, settings.strength, count)
-            run = Run(family, told, free, noise, generators, settings.steps, start, fit.split)
+        told, free = family.encode([settings.prompt] * count, [settings.negative] * count, self.size)
+        shape = (family.channels, self.size[1] // family.factor, self.size[0] // family.factor)
+        noise, generators = draw_noise(seeds, shape, family)
+        start = begin(family, self.picture, settings.strength, count)
+        run = Run(family, told, free, noise, generators, settings.steps, start, fit.split)
+        self.cancel.check()
+        guidance = self._measured(run)
+        guided = Guidance(guidance)
+        state: Sampled | None = None
+        for state in denoise(run, guided):
+            yield self._progress(family, state, done, count)
             self.cancel.check()
-            guidance = self._measured(run)
-            guided = Guidance(guidance)
-            state: Sampled | None = None
-            for state in denoise(run, guided):
-                yield self._progress(family, state, done, count)
-                self.cancel.check()
-            assert state is not None
-            yield Event("decode", "Developing", done + count, settings.count)
-            images = decode(family, state.clean)
-            if self.picture is not None:
-                images = self.picture.keep(images)
+        assert state is not None
+        yield Event("decode", "Developing", done + count, settings.count)
+        images = decode(family, state.clean)
+        if self.picture is not None:
+            images = self.picture.keep(images)
         self.cancel.check()
         self.steps_done += state.total
         yield self._made(images, seeds, guidance, state.probes)

@@ -117,7 +117,8 @@ class DiffusionModels:
         parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
         for part in parts.values():
             part.eval().requires_grad_(False).to(self.runtime.device)
-        return {"pipe": pipe, "lock": threading.RLock(), **parts}
+        # No RLock: a run is a generator, and a page may take its steps in one thread and end it in another.
+        return {"pipe": pipe, "lock": threading.Lock(), **parts}
 
 
 def family_name(folder: Path) -> str:
