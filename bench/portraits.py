@@ -24,10 +24,11 @@ from PIL import Image
 from models.captions import EYES, HAIR_COLOURS, HAIR_STYLES, LIGHTS, SKINS, Attributes, caption
 from models.guidance import GuidanceSettings
 from models.pictures import figures
-from pipelines.generate.compare import Axis, draw
+from pipelines.generate.axes import Axis
 from pipelines.generate.generator import ImageGenerator, Made, finish
 from pipelines.generate.measure import PortraitReader, met
 from pipelines.generate.settings import GenerateSettings
+from pipelines.generate.sheet import draw_sheet
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
 
@@ -125,7 +126,7 @@ def save_sheet(shown: dict[tuple[str, float], Made], path: Path) -> None:
     methods = tuple(dict.fromkeys(method for method, _ in shown))
     scales = tuple(dict.fromkeys(scale for _, scale in shown if scale > 1))
     rows = [[shown[method, scale] for method in methods] for scale in scales]
-    draw([Axis("guidance", methods), Axis("scale", scales)], rows).save(path, quality=90)
+    draw_sheet([Axis("guidance", methods), Axis("scale", scales)], rows).save(path, quality=90)
 
 
 if __name__ == "__main__":

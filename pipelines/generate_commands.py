@@ -33,11 +33,14 @@ def generate(
     eta: Annotated[Number, typer.Option(help="APG: kept share of the push along the picture, 0 to 1.")] = None,
     norm: Annotated[str | None, typer.Option(help="APG: longest push of a step; 0 = no limit, or auto.")] = None,
     momentum: Annotated[Number, typer.Option(help="APG: negative turns away from the last step.")] = None,
+    interval: Annotated[
+        str | None, typer.Option(metavar="LOW-HIGH", help="Noise levels (sigma) where guidance works, such as 0.3-5.4.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=-1, help="The same seed gives the same picture; -1 draws one.")] = -1,
     count: Annotated[int | None, typer.Option(min=1, max=64, help="How many pictures.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=150, help="Steps: more are finer and slower.")] = None,
     sampler: Annotated[str | None, typer.Option(help="default, ddim, euler, heun, dpmpp_2m, unipc, ...")] = None,
-    schedule: Annotated[str | None, typer.Option(help="default, karras, exponential or beta.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="default, karras, exponential, beta or sgm_uniform.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 128x128.")] = None,
     init: Annotated[Path | None, typer.Option(metavar="IMAGE", help="A picture to start from.")] = None,
     mask: Annotated[Path | None, typer.Option(metavar="IMAGE", help="Light where the picture is made anew.")] = None,
@@ -69,13 +72,14 @@ def generate(
         from pipelines.generate.generator import ImageGenerator
         from pipelines.runtime import Runtime
 
-        guided = {"method": guidance, "scale": scale, "eta": eta, "norm_threshold": _norm(norm), "momentum": momentum}
+        guided = {"method": guidance, "scale": scale, "eta": eta, "norm_threshold": _norm(norm), "momentum": momentum,
+                  "interval": _interval(interval)}  # fmt: skip
         plain = {"prompt": prompt or None, "negative": negative, "model": model, "count": count, "steps": steps,
                  "sampler": sampler, "schedule": schedule, "strength": strength, "memory": memory,
                  "seed": seed if seed >= 0 or from_picture is None else None, **_size(size)}  # fmt: skip
-        chosen = _settings(from_picture, plain, guided, adapter, progress)
-        start = {"init": _picture(init), "mask": _picture(mask)}
         generator = ImageGenerator(Runtime(settings), settings.data)
+        chosen = _settings(generator, from_picture, plain, guided, adapter, progress)
+        start = {"init": _picture(init), "mask": _picture(mask)}
         facts = _grid(generator, chosen, grid, out, progress, start) if grid else None
         facts = facts or _pictures(generator, chosen, out, progress, start)
     print(json.dumps(facts) if as_json else facts["sentence"])
@@ -83,10 +87,14 @@ def generate(
 
 
 def _settings(
-    source: Path | None, plain: dict[str, Any], guided: dict[str, Any], adapters: list[str] | None, progress: Progress
+    generator: ImageGenerator,
+    source: Path | None,
+    plain: dict[str, Any],
+    guided: dict[str, Any],
+    adapters: list[str] | None,
+    progress: Progress,
 ) -> GenerateSettings:
     """The options over the settings of a picture, or over the defaults of the model's kind."""
-    from models.guidance import preset
     from pipelines.generate.recipe import restore
     from pipelines.generate.settings import AdapterUse, GenerateSettings
 
@@ -96,7 +104,9 @@ def _settings(
             progress.note(f"Note: {note}")
         base = found.settings
     else:
-        base = GenerateSettings(guidance=preset("portraits" if plain["model"] in (None, "portraits") else "sd"))
+        base = GenerateSettings()
+        choice = generator.models.choice(plain["model"] or base.model)
+        base = base.with_changes(guidance=choice.guidance())
     guidance = base.guidance.to_dict() | {name: value for name, value in guided.items() if value is not None}
     values: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
     if adapters:
@@ -119,6 +129,16 @@ def _norm(text: str | None) -> float | str | None:
         return float(text)
     except ValueError as error:
         raise InputError(f"--norm is {text!r}; give a number, 0 for no limit, or auto.") from error
+
+
+def _interval(text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(end) for end in text.split("-"))
+    except ValueError as error:
+        raise InputError(f"--interval is {text!r}; write two noise levels, such as 0.3-5.4.") from error
+    return [low, high]
 
 
 def _size(text: str | None) -> dict[str, int | None]:
@@ -160,7 +180,8 @@ def _pictures(
 
 def _save(result: Generated, out: Path) -> list[Path]:
     from photos.results import save_image
-    from pipelines.generate.recipe import line_of, recipe_of
+    from pipelines.generate.line import line_of
+    from pipelines.generate.recipe import recipe_of
 
     paths = []
     for i, made in enumerate(result.pictures):
@@ -180,7 +201,8 @@ def _grid(
     start: dict[str, Any],
 ) -> dict[str, Any]:
     from photos.results import save_image
-    from pipelines.generate.compare import grid, parse_axes
+    from pipelines.generate.axes import parse_axes
+    from pipelines.generate.compare import grid
 
     made = None
     for event in grid(generator, settings, parse_axes(axes), **start):

@@ -11,7 +11,8 @@ from PIL import Image
 
 import app
 from models.guidance import GuidanceSettings
-from pipelines.generate.compare import Axis, cell, grid, mean_push, parse_axes
+from pipelines.generate.axes import Axis, cell, parse_axes
+from pipelines.generate.compare import grid, mean_push
 from pipelines.generate.generator import ImageGenerator
 from pipelines.generate.settings import GenerateSettings
 from pipelines.runtime import Runtime

@@ -70,15 +70,15 @@ def t5_text(width: int = 16) -> Any:
     return _seeded(lambda: T5EncoderModel(config), 2)
 
 
-def vae(channels: int = 4, **more: Any) -> Any:
+def vae(channels: int = 4, levels: int = 2, **more: Any) -> Any:
     from diffusers import AutoencoderKL
 
     return _seeded(
         lambda: AutoencoderKL(
-            block_out_channels=(8, 8), down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=channels, norm_num_groups=4,
+            block_out_channels=(8,) * levels, down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels, latent_channels=channels, norm_num_groups=4,
             sample_size=SIDE * FACTOR, scaling_factor=3.0,  # latents about as large as the noise
- **more,
+            **more,
         ),
         3,
     )  # fmt: skip
@@ -105,6 +105,12 @@ def noise_scheduler(kind: str = "epsilon") -> Any:
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False,
         steps_offset=1, prediction_type=kind,
     )  # fmt: skip
+
+
+def flow_scheduler() -> Any:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return FlowMatchEulerDiscreteScheduler(shift=3.0)
 
 
 def sd(folder: Path, kind: str = "epsilon", in_channels: int = 4) -> Any:
@@ -138,7 +144,7 @@ def sdxl(folder: Path) -> Any:
 
 def sd3(folder: Path) -> Any:
     names = tokenizer(folder / "words")
-    from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     net = _seeded(
         lambda: SD3Transformer2DModel(
@@ -149,7 +155,7 @@ def sd3(folder: Path) -> Any:
         5,
     )  # fmt: skip
     return StableDiffusion3Pipeline(
-        transformer=net, scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0), vae=vae(shift_factor=0.06),
+        transformer=net, scheduler=flow_scheduler(), vae=vae(shift_factor=0.06),
         text_encoder=clip_text(projected=True), tokenizer=names, text_encoder_2=clip_text(projected=True),
         tokenizer_2=names, text_encoder_3=t5_text(32), tokenizer_3=t5_tokenizer(),
     )  # fmt: skip
@@ -175,19 +181,28 @@ def flux(folder: Path) -> Any:
 
 
 def pixart(folder: Path) -> Any:
+    return _pixart("PixArtSigmaPipeline", SIDE, False)
+
+
+def pixart_alpha(folder: Path) -> Any:
+    """The large alpha model: trained at 128 places, and told the picture's size and shape."""
+    return _pixart("PixArtAlphaPipeline", 128, True)
+
+
+def _pixart(name: str, side: int, told_size: bool) -> Any:
     ensure_torchvision()
-    from diffusers import PixArtSigmaPipeline, PixArtTransformer2DModel
+    import diffusers
 
     net = _seeded(
-        lambda: PixArtTransformer2DModel(
-            sample_size=SIDE, num_layers=2, patch_size=2, attention_head_dim=8, num_attention_heads=4,
-            caption_channels=32, in_channels=4, cross_attention_dim=32, out_channels=8, attention_bias=True,
+        lambda: diffusers.PixArtTransformer2DModel(
+            sample_size=side, num_layers=2, patch_size=2, attention_head_dim=8, num_attention_heads=6,
+            caption_channels=32, in_channels=4, cross_attention_dim=48, out_channels=8, attention_bias=True,
             activation_fn="gelu-approximate", num_embeds_ada_norm=1000, norm_type="ada_norm_single",
-            norm_elementwise_affine=False, norm_eps=1e-6, use_additional_conditions=False,
+            norm_elementwise_affine=False, norm_eps=1e-6, use_additional_conditions=told_size,
         ),
         7,
     )  # fmt: skip
-    return PixArtSigmaPipeline(
+    return getattr(diffusers, name)(
         tokenizer=t5_tokenizer(), text_encoder=t5_text(32), vae=vae(), transformer=net, scheduler=noise_scheduler()
     )
 
@@ -209,7 +224,71 @@ def dit(folder: Path) -> Any:
     )
 
 
+def lumina(folder: Path) -> Any:
+    ensure_torchvision()
+    from diffusers import FlowMatchEulerDiscreteScheduler, Lumina2Pipeline, Lumina2Transformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    net = _seeded(
+        lambda: Lumina2Transformer2DModel(
+            sample_size=SIDE, patch_size=2, in_channels=4, hidden_size=24, num_layers=1, num_refiner_layers=1,
+            num_attention_heads=2, num_kv_heads=1, multiple_of=8, axes_dim_rope=(4, 4, 4), axes_lens=(300, 64, 64),
+            cap_feat_dim=16,
+        ),
+        9,
+    )  # fmt: skip
+    reader = Gemma2Config(
+        vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8, pad_token_id=0,
+    )  # fmt: skip
+    return Lumina2Pipeline(
+        transformer=net, scheduler=FlowMatchEulerDiscreteScheduler(shift=6.0), tokenizer=t5_tokenizer(),
+        text_encoder=_seeded(lambda: Gemma2Model(reader), 2),
+        vae=vae(levels=4, shift_factor=0.1),  # the pipeline takes a factor of 8 for granted
+    )  # fmt: skip
+
+
+def zimage(folder: Path) -> Any:
+    ensure_torchvision()
+    from diffusers import ZImagePipeline, ZImageTransformer2DModel
+    from transformers import Qwen3Config, Qwen3Model
+
+    net = _seeded(
+        lambda: ZImageTransformer2DModel(
+            in_channels=4, dim=32, n_layers=1, n_refiner_layers=1, n_heads=2, n_kv_heads=2, cap_feat_dim=16,
+            axes_dims=[4, 6, 6], axes_lens=[600, 64, 64],
+        ),
+        10,
+    )  # fmt: skip
+    for name in ("x_pad_token", "cap_pad_token"):  # made empty, to be read from a file
+        torch.nn.init.normal_(getattr(net, name), 0, 0.02, generator=torch.Generator().manual_seed(10))
+    reader = Qwen3Config(
+        vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=8,
+    )  # fmt: skip
+    words = t5_tokenizer()
+    words.chat_template = "{% for m in messages %}user {{ m.content }}{% endfor %} made"
+    return ZImagePipeline(
+        transformer=net, scheduler=flow_scheduler(), vae=vae(shift_factor=0.1),
+        text_encoder=_seeded(lambda: Qwen3Model(reader), 2), tokenizer=words,
+    )  # fmt: skip
+
+
+def sd_inpaint(folder: Path) -> Any:
+    """A network that was trained to inpaint: nine inputs."""
+    from diffusers import StableDiffusionInpaintPipeline
+
+    return StableDiffusionInpaintPipeline(**sd(folder, in_channels=9).components, requires_safety_checker=False)
+
+
+def sdxl_inpaint(folder: Path) -> Any:
+    from diffusers import StableDiffusionXLInpaintPipeline
+
+    return StableDiffusionXLInpaintPipeline(**sdxl(folder).components, add_watermarker=False)
+
+
 KINDS = {
-    "sd1": sd, "sd2": sd2, "sdxl": sdxl, "sd3": sd3, "flux": flux, "pixart": pixart, "dit": dit,
+    "sd1": sd, "sd2": sd2, "sdxl": sdxl, "sd3": sd3, "flux": flux, "pixart": pixart, "pixart_alpha": pixart_alpha,
+    "dit": dit, "lumina": lumina, "zimage": zimage,
 }  # fmt: skip
-"""Name -> maker; each takes a folder for its tokenizer and gives a pipeline of diffusers."""
+"""Name -> maker of a text-to-image pipeline; each takes a folder for its tokenizer."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from photos.history import History, HistoryEntry
 from pipelines.generate.generator import Generated
-from pipelines.generate.recipe import line_of, recipe_of
+from pipelines.generate.line import line_of
+from pipelines.generate.recipe import recipe_of
 from pipelines.generate.settings import GenerateSettings, settings_from
 
 SEARCHED = 5000

@@ -3,49 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
 from PIL import Image
-from torch import Tensor
 
 from models.errors import InputError
-from models.guidance import Guidance, GuidanceSettings, StepProbe
-from models.images import to_pil
-from models.pictures import figures
-from pipelines.events import CancelToken, Eta, Event
+from models.guidance import StepProbe
+from pipelines.events import CancelToken, Event
 from pipelines.generate import memory
 from pipelines.generate.adapters import adapted
-from pipelines.generate.families.base import Family
-from pipelines.generate.families.registry import FAMILIES
-from pipelines.generate.loading import DiffusionModels, ModelChoice
-from pipelines.generate.memory import Fit
-from pipelines.generate.samplers import make_scheduler
-from pipelines.generate.sampling import Run, Sampled, check_guidance, denoise, draw_noise, measured_limit
+from pipelines.generate.job import Job, Made
+from pipelines.generate.loading import DiffusionModels
 from pipelines.generate.settings import GenerateSettings
-from pipelines.generate.start import Picture, begin, prepare_picture
 from pipelines.runtime import Runtime
 
 __all__ = ["Generated", "ImageGenerator", "Made", "StepProbe", "finish"]
-
-LARGEST = 4 * 1024 * 1024
-"""Pixels of the largest picture."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """One picture. settings: all that made it, with its own seed and count 1; figures: see `models.pictures`."""
-
-    image: Image.Image
-    settings: GenerateSettings
-    figures: dict[str, float]
-    probes: tuple[StepProbe, ...]
 
 
 @dataclass(frozen=True)
@@ -87,10 +63,10 @@ class ImageGenerator:
         yield Event("load", f"Loading {choice.title}")
         with self.models.use(choice) as pipe, adapted(pipe, settings.adapters):
             cancel.check()
-            job = _Job(pipe, choice, settings, cancel, init, mask, previews)
+            job = Job(pipe, self.runtime.device, settings, cancel, init, mask, previews)
             yield Event("encode", "Reading the prompt")
             pictures: list[Made] = []
-            fit = memory.first_fit(settings.memory, settings.batch, settings.count, settings.slicing, settings.tiling)
+            fit = memory.first_fit(settings, pipe, self.runtime.device)
             while len(pictures) < settings.count:
                 begun = partial(job.batch, len(pictures))
                 for used, value in memory.fitting(begun, fit, self.runtime.device):
@@ -102,137 +78,6 @@ class ImageGenerator:
         start = hashlib.sha256(init.tobytes()).hexdigest() if init is not None else None
         result = Generated(tuple(pictures), tuple(job.notes), round(time.monotonic() - began, 2), start)
         yield Event("done", "Done", 1, 1, 0.0, value=result)
-
-
-class _Job:
-    """One call of `run`, with everything checked and rounded to what the model takes."""
-
-    def __init__(
-        self,
-        pipe: Any,
-        choice: ModelChoice,
-        settings: GenerateSettings,
-        cancel: CancelToken,
-        init: Image.Image | None,
-        mask: Image.Image | None,
-        previews: bool,
-    ) -> None:
-        self.pipe, self.choice, self.cancel, self.previews = pipe, choice, cancel, previews
-        self.kind = FAMILIES[type(pipe).__name__]
-        self.notes: list[str] = []
-        family = self.family(settings)
-        check_guidance(family, settings.guidance)
-        self.size = self._size(family, settings, init)
-        seed = settings.seed if settings.seed >= 0 else secrets.randbelow(2**32)
-        self.settings = settings.with_changes(seed=seed, width=self.size[0], height=self.size[1])
-        self.picture: Picture | None = prepare_picture(init, mask, self.size) if init is not None else None
-        rest = family.cut(settings.prompt)
-        if rest:
-            self.notes.append(f"The model reads only the first part of the prompt; left out: {rest[:200]}.")
-        self.eta = Eta()
-        self.steps_done = 0  # of finished batches
-
-    def family(self, settings: GenerateSettings) -> Family:
-        """The pipeline with a scheduler of its own, for one run."""
-        scheduler = make_scheduler(self.pipe.scheduler, self.kind.flow, settings.sampler, settings.schedule)
-        return self.kind(self.pipe, scheduler)
-
-    def _size(self, family: Family, settings: GenerateSettings, init: Image.Image | None) -> tuple[int, int]:
-        own = family.own_size
-        wanted = (settings.width or own[0], settings.height or own[1])
-        if init is not None and settings.width is None and settings.height is None:
-            # The model's own number of pixels in the start picture's shape.
-            ratio = (init.width / init.height) ** 0.5
-            wanted = (round(own[0] * ratio), round(own[1] / ratio))
-        step = family.multiple
-        width, height = (max(step, round(side / step) * step) for side in wanted)
-        if width * height > LARGEST:
-            raise InputError(f"{width} x {height} pixels are too many; {LARGEST} in all are the most.")
-        if (settings.width, settings.height) not in ((None, None), (width, height)):
-            self.notes.append(f"The size is {width} x {height}: this model takes multiples of {step} pixels.")
-        return width, height
-
-    @torch.no_grad()  # as a decorator: it holds in whichever thread takes the next step, and in no other
-    def batch(self, done: int, fit: Fit) -> Iterator[Event | list[Made]]:
-        """Pictures `done`, `done` + 1, ... as many as fit: events, then the pictures."""
-        settings, count = self.settings, min(fit.batch, self.settings.count - done)
-        memory.prepare(self.pipe, fit)
-        family = self.family(settings)
-        seeds = [settings.seed + done + i for i in range(count)]
-        told, free = family.encode([settings.prompt] * count, [settings.negative] * count, self.size)
-        shape = (family.channels, self.size[1] // family.factor, self.size[0] // family.factor)
-        noise, generators = draw_noise(seeds, shape, family)
-        start = begin(family, self.picture, settings.strength, count)
-        run = Run(family, told, free, noise, generators, settings.steps, start, fit.split)
-        self.cancel.check()
-        guidance = self._measured(run)
-        guided = Guidance(guidance)
-        state: Sampled | None = None
-        for state in denoise(run, guided):
-            yield self._progress(family, state, done, count)
-            self.cancel.check()
-        assert state is not None
-        yield Event("decode", "Developing", done + count, settings.count)
-        images = decode(family, state.clean)
-        if self.picture is not None:
-            images = self.picture.keep(images)
-        self.cancel.check()
-        self.steps_done += state.total
-        yield self._made(images, seeds, guidance, state.probes)
-
-    def _measured(self, run: Run) -> GuidanceSettings:
-        """An "auto" norm limit as a number: measured once for a call, so that all its pictures are made alike."""
-        if self.settings.guidance.norm_threshold == "auto":
-            scheduler = make_scheduler(
-                self.pipe.scheduler, self.kind.flow, self.settings.sampler, self.settings.schedule
-            )
-            found = measured_limit(run, self.settings.guidance, scheduler)
-            self.settings = self.settings.with_changes(guidance=found)
-        return self.settings.guidance
-
-    def _progress(self, family: Family, state: Sampled, done: int, count: int) -> Event:
-        batches = -(-(self.settings.count - done) // count)
-        now, whole = self.steps_done + state.done, self.steps_done + state.total * batches
-        left = self.eta.update(now, whole)
-        value = preview(family, state.clean) if self.previews else None
-        message = "Making the picture" if self.settings.count == 1 else f"Making {self.settings.count} pictures"
-        return Event("sample", message, now, whole, left, preview=True, value=value)
-
-    def _made(
-        self, images: Tensor, seeds: list[int], guidance: GuidanceSettings, probes: tuple[list[StepProbe], ...]
-    ) -> list[Made]:
-        measured = figures(images)
-        return [
-            Made(
-                to_pil(images[i]),
-                self.settings.with_changes(seed=seed, count=1, guidance=guidance),
-                measured[i],
-                tuple(probes[i]) if i < len(probes) else (),
-            )
-            for i, seed in enumerate(seeds)
-        ]
-
-
-def decode(family: Family, clean: Tensor) -> Tensor:
-    """Latent maps as pictures (N, 3, H, W) in [-1, 1], float32."""
-    vae = family.pipe.vae
-    images: Tensor = vae.decode(family.unscaled(clean).to(vae.dtype), return_dict=False)[0]
-    return images.float().clamp(-1, 1)
-
-
-PREVIEW_PLACES = 32 * 32
-"""Latents up to this size are decoded for a preview: larger ones cost too much at each step."""
-
-
-def preview(family: Family, clean: Tensor) -> list[Image.Image]:
-    """Rough pictures of a step. Large latents are decoded at a smaller size."""
-    rows, columns = clean.shape[-2:]
-    if rows * columns > PREVIEW_PLACES:
-        share = (PREVIEW_PLACES / (rows * columns)) ** 0.5
-        size = (max(int(rows * share), 1), max(int(columns * share), 1))
-        clean = torch.nn.functional.interpolate(clean, size=size, mode="area")
-    with torch.no_grad():
-        return [to_pil(image) for image in decode(family, clean)]
 
 
 def finish(events: Iterator[Event], show: Callable[[Event], None] = lambda _: None) -> Generated:

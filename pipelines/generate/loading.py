@@ -101,8 +101,9 @@ class DiffusionModels:
         from diffusers.utils import logging as diffusers_words
         from transformers.utils import logging as transformers_words
 
-        for words in (diffusers_words, transformers_words):  # their bars would run into the app's own
+        for words in (diffusers_words, transformers_words):  # bars and warnings would run into the app's own
             words.disable_progress_bar()
+            words.set_verbosity_error()
         index = read_index((choice.folder / INDEX).read_bytes(), choice.id)
         choose(local_names(choice.folder), index, choice.id)  # says which part has no weights that can be read
         # Small models gain nothing from half width on a CPU; the runtime decides for the others.
@@ -116,7 +117,7 @@ class DiffusionModels:
         pipe.set_progress_bar_config(disable=True)
         parts = {name: part for name, part in pipe.components.items() if isinstance(part, torch.nn.Module)}
         for part in parts.values():
-            part.eval().requires_grad_(False).to(self.runtime.device)
+            part.eval().requires_grad_(False)  # onto the device when it is used: not every model fits there whole
         # No RLock: a run is a generator, and a page may take its steps in one thread and end it in another.
         return {"pipe": pipe, "lock": threading.Lock(), **parts}
 

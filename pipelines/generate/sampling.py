@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.errors import InputError
+from models.errors import EveryageError, InputError
 from models.guidance import FIRST_ORDER as FIRST_ORDER_METHODS
 from models.guidance import WEAK, Guidance, GuidanceSettings, Step, StepProbe, auto_threshold
 from models.guidance.spaces import to_x0
 from pipelines.generate import samplers
-from pipelines.generate.families.base import Family, Texts, alpha_sigma
+from pipelines.generate.families.base import Family, Texts
+from pipelines.generate.samplers import Levels
 
 PROBING_STEPS = 8
 """Steps of the short plain run that measures an "auto" norm limit."""
@@ -64,9 +65,12 @@ class Run:
 
 
 def draw_noise(seeds: Sequence[int], shape: tuple[int, ...], family: Family) -> tuple[Tensor, list[torch.Generator]]:
-    """Noise for each picture from its own seed, drawn on the CPU: the same on every device and in every batch."""
+    """Noise (N, *shape) for each picture from its own seed: the same on every device, number type and batch.
+
+    float32, as all latents of a run: only what the network is given is narrowed.
+    """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    parts = [torch.randn((1, *shape), generator=g, dtype=family.dtype) for g in generators]
+    parts = [torch.randn((1, *shape), generator=g) for g in generators]
     return torch.cat(parts).to(family.device), generators
 
 
@@ -106,32 +110,38 @@ def measured_limit(run: Run, settings: GuidanceSettings, scheduler: object) -> G
 
 @torch.no_grad()
 def denoise(run: Run, guidance: Guidance) -> Iterator[Sampled]:
-    """From noise to clean latents; the last `Sampled` holds the result and the probes."""
+    """From noise to clean latents; the last `Sampled` holds the result and the probes.
+
+    Raises EveryageError where the network's numbers run over.
+    """
     family, scheduler = run.family, run.family.scheduler
     rows, columns = run.noise.shape[-2:]
-    samplers.set_times(scheduler, run.steps, family.device, family.sigmas(run.steps), family.shift(rows * columns))
-    first = first_evaluation(scheduler, run.steps, run.start)
-    times = scheduler.timesteps[first:]
-    if hasattr(scheduler, "set_begin_index"):
-        scheduler.set_begin_index(first)
-    x = beginning(run, times)
+    more, first = family.shift(rows * columns), first_evaluation(scheduler, run.steps, run.start)
+    levels = samplers.lay_out(scheduler, run.steps, family.device, family.sigmas(run.steps), more, first)
+    x = beginning(run, levels)
     options = samplers.step_options(scheduler, run.generators)
-    order = int(getattr(scheduler, "order", 1))
-    for i, time in enumerate(times):
-        given = scheduler.scale_model_input(x, time) if hasattr(scheduler, "scale_model_input") else x
-        step = step_at(run, first, i, times, order)
-        told, free = predictions(run, given, time, guidance.needs_uncond(step))
-        guided = guidance(given, told, free, step)
-        # float32 into the solver: rounding the guided prediction would throw away what guidance was careful with.
-        x = scheduler.step(guided, time, x.float(), return_dict=False, **options)[0].to(run.noise.dtype)
-        last = i == len(times) - 1
-        x = x if last else keep_outside(run, x, times[i + 1])
-        clean = x if last else to_x0(given.float(), guided, step)
-        maps = family.unpack(clean, rows, columns)
-        done = i // order + 1
-        if last or i % order == order - 1 or order == 1:
-            probes = tuple(guidance.probes) if last else ()
-            yield Sampled(done, math.ceil(len(times) / order), keep_clean(run, maps), probes)
+    with family.parts.using("network"):
+        for i, time in enumerate(levels.times):
+            given = scheduler.scale_model_input(x, time) if hasattr(scheduler, "scale_model_input") else x
+            step = step_at(run, levels, i)
+            told, free = predictions(run, given, time, guidance.needs_uncond(step))
+            guided = guidance(given, told, free, step)
+            x = scheduler.step(guided, time, x, return_dict=False, **options)[0]
+            last = i == len(levels.times) - 1
+            x = x if last else keep_outside(run, x, levels, i + 1)
+            if last or i % levels.order == levels.order - 1:
+                clean = family.unpack(x if last else to_x0(given, guided, step), rows, columns)
+                if last:
+                    check_finite(clean, family)
+                probes = tuple(guidance.probes) if last else ()
+                yield Sampled(i // levels.order + 1, levels.total, keep_clean(run, clean), probes)
+
+
+def check_finite(clean: Tensor, family: Family) -> None:
+    """Raises EveryageError for latents that are no numbers: they would be a black picture."""
+    if not bool(torch.isfinite(clean).all()):
+        narrow = "" if family.dtype == torch.float32 else ", or run with --dtype float32"
+        raise EveryageError(f"The model's numbers ran over and no picture came out; lower the guidance{narrow}.")
 
 
 def first_evaluation(scheduler: object, steps: int, start: Start) -> int:
@@ -142,50 +152,37 @@ def first_evaluation(scheduler: object, steps: int, start: Start) -> int:
     return skipped * int(getattr(scheduler, "order", 1))
 
 
-def beginning(run: Run, times: Tensor) -> Tensor:
+def beginning(run: Run, levels: Levels) -> Tensor:
     """What the first step is given."""
     family, start = run.family, run.start
     if start.clean is None or start.strength >= 1:
         return family.pack(run.noise) * getattr(family.scheduler, "init_noise_sigma", 1.0)
-    noisy = samplers.renoised(family.scheduler, start.clean, run.noise, times[:1].expand(len(run.noise)))
-    return family.pack(noisy)
+    return family.pack(samplers.renoised(family.scheduler, start.clean, run.noise, levels.times[:1], levels.at[0]))
 
 
-def step_at(run: Run, first: int, i: int, times: Tensor, order: int) -> Step:
+def step_at(run: Run, levels: Levels, i: int) -> Step:
     """Where evaluation i of the run stands. Multi-stage solvers evaluate a step `order` times."""
-    family, scheduler = run.family, run.family.scheduler
-    alpha, sigma = alpha_sigma(scheduler, first + i, times[i])
-    later: tuple[float | None, float | None] = (None, None)
-    if type(scheduler).__name__ in samplers.FIRST_ORDER:
-        later = next_levels(scheduler, first + i, times, i)
+    alpha, sigma = levels.at[i]
+    later = levels.later[i] or (None, None)
     rows, columns = run.noise.shape[-2:]
     return Step(
-        index=i // order,
-        total=math.ceil(len(times) / order),
+        index=i // levels.order,
+        total=levels.total,
         alpha=alpha,
         sigma=sigma,
-        kind=family.kind(),
-        stage=i % order,
+        kind=run.family.kind(),
+        stage=i % levels.order,
         next_alpha=later[0],
         next_sigma=later[1],
-        grid=(rows // 2, columns // 2) if run.noise.dim() == 4 else None,
+        grid=(rows // 2, columns // 2),
     )
-
-
-def next_levels(scheduler: object, place: int, times: Tensor, i: int) -> tuple[float, float]:
-    """(alpha, sigma) after a step of a first-order sampler."""
-    if hasattr(scheduler, "sigmas"):
-        return alpha_sigma(scheduler, place + 1, times[i])
-    before = int(times[i]) - scheduler.config.num_train_timesteps // scheduler.num_inference_steps  # type: ignore[attr-defined]
-    cumulated = scheduler.alphas_cumprod[before] if before >= 0 else scheduler.final_alpha_cumprod  # type: ignore[attr-defined]
-    return math.sqrt(float(cumulated)), math.sqrt(1 - float(cumulated))
 
 
 def predictions(run: Run, x: Tensor, time: Tensor, both: bool) -> tuple[Tensor, Tensor | None]:
     """The network's outputs with and without the prompt: one pass over both where memory allows, or two."""
     family = run.family
     if run.start.extra is not None:
-        x = torch.cat([x, run.start.extra.to(x)], dim=1)
+        x = torch.cat([x, run.start.extra], dim=1)
     x = x.to(family.dtype)
     if not both:
         return family.predict(x, time, run.told), None
@@ -196,13 +193,13 @@ def predictions(run: Run, x: Tensor, time: Tensor, both: bool) -> tuple[Tensor, 
     return told, free
 
 
-def keep_outside(run: Run, x: Tensor, time: Tensor) -> Tensor:
-    """Outside the mask the start picture again, with the noise of the next step."""
+def keep_outside(run: Run, x: Tensor, levels: Levels, i: int) -> Tensor:
+    """Outside the mask the start picture again, with the noise of evaluation i, which comes next."""
     start, family = run.start, run.family
     if start.mask is None or start.clean is None or start.extra is not None:
         return x
     rows, columns = run.noise.shape[-2:]
-    known = samplers.renoised(family.scheduler, start.clean, run.noise, time[None].expand(len(run.noise)))
+    known = samplers.renoised(family.scheduler, start.clean, run.noise, levels.times[i], levels.at[i])
     maps = family.unpack(x, rows, columns)
     return family.pack(start.mask * maps + (1 - start.mask) * known)
 

@@ -23,8 +23,11 @@ SAMPLERS: dict[str, str] = {
     "heun": "Heun: second order, twice the work a step",
     "dpmpp_2m": "DPM++ 2M: good at few steps",
     "dpmpp_2m_sde": "DPM++ 2M SDE: good at few steps, with new noise",
+    "dpmpp_sde": "DPM++ SDE: second order in single steps, with new noise",
     "unipc": "UniPC: good at very few steps",
+    "deis": "DEIS: good at few steps",
     "pndm": "PNDM: fourth order",
+    "lcm": "LCM: for models that were distilled to a few steps",
     "flow_euler": "Flow Euler: for flow models",
     "flow_heun": "Flow Heun: for flow models, twice the work a step",
 }
@@ -34,6 +37,7 @@ SCHEDULES: dict[str, str] = {
     "karras": "Karras: more steps at little noise",
     "exponential": "exponential: even steps in the logarithm",
     "beta": "beta: more steps at both ends",
+    "sgm_uniform": "SGM uniform: even steps that end at no noise",
 }
 """Name of each schedule of noise levels."""
 

@@ -54,7 +54,7 @@ def begin(family: Family, picture: Picture | None, strength: float, count: int) 
             return Start()
         raise_for_inpainting(family)
     assert picture is not None
-    clean = encode(family, picture.image, count)
+    clean = family.encode_picture(picture.image).expand(count, -1, -1, -1)
     if picture.mask is None:
         mask = torch.ones(1, 1, *clean.shape[-2:], device=clean.device) if inpaints else None
     else:
@@ -64,19 +64,11 @@ def begin(family: Family, picture: Picture | None, strength: float, count: int) 
     assert mask is not None
     hard = (mask.expand(count, -1, -1, -1) > 0.5).to(clean)
     whole = picture.mask if picture.mask is not None else torch.ones_like(picture.image[:, :1])
-    hidden = picture.image * (whole < 0.5)
-    return Start(clean, strength, hard, torch.cat([hard, encode(family, hidden, count)], dim=1))
+    hidden = family.encode_picture(picture.image * (whole < 0.5)).expand(count, -1, -1, -1)
+    return Start(clean, strength, hard, torch.cat([hard, hidden], dim=1))
 
 
 def raise_for_inpainting(family: Family) -> None:
     from models.errors import InputError
 
     raise InputError("This model only changes pictures; give a start picture and a mask.")
-
-
-def encode(family: Family, image: Tensor, count: int) -> Tensor:
-    """Latents (count, C, h, w) of one picture: the autoencoder's mean, nothing left to chance."""
-    vae = family.pipe.vae
-    with torch.no_grad():
-        latent = vae.encode(image.to(family.device, vae.dtype)).latent_dist.mode()
-    return family.scaled(latent).to(family.dtype).expand(count, -1, -1, -1)

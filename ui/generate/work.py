@@ -84,7 +84,8 @@ def _pictures(
 
 
 def _grid(services: Services, run: Run, form: Form, axes: str) -> Iterator[Step]:
-    from pipelines.generate.compare import grid, parse_axes
+    from pipelines.generate.axes import parse_axes
+    from pipelines.generate.compare import grid
 
     for event in grid(services.generator, form.settings(), parse_axes(axes), run.cancel):
         if event.stage == "done":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.guidance.spaces import Kind
+from pipelines.generate.parts import Parts
 
 Texts = dict[str, Tensor]
 """What the network is told, by the name of its argument; each (N, ...), one row a picture."""
@@ -18,16 +18,18 @@ Texts = dict[str, Tensor]
 class Family:
     """One loaded pipeline seen through the contract, for one run. Subclasses say where their kind differs.
 
-    scheduler: the run's own, so that runs don't meddle with each other's steps. `preset` names the settings to start
-    from. `flow`: trained on flows, so that only flow samplers fit.
+    scheduler: the run's own, so that runs don't meddle with each other's steps. parts: where the networks lie while
+    they are used; by default where they are now. `preset` names the settings to start from. `flow`: trained on flows,
+    so that only flow samplers fit.
     """
 
     preset: ClassVar[str] = "sd"
     flow: ClassVar[bool] = False
     network_name: ClassVar[str] = "unet"
 
-    def __init__(self, pipe: Any, scheduler: Any) -> None:
+    def __init__(self, pipe: Any, scheduler: Any, parts: Parts | None = None) -> None:
         self.pipe, self.scheduler = pipe, scheduler
+        self.parts = parts or Parts(pipe, pipe.device)
 
     @property
     def network(self) -> Any:
@@ -35,8 +37,8 @@ class Family:
 
     @property
     def device(self) -> torch.device:
-        found: torch.device = self.pipe._execution_device
-        return found
+        """Where the networks run."""
+        return self.parts.device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,14 +75,39 @@ class Family:
 
     def encode(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         """(with the prompts, without or with the negative ones); size: (width, height) in pixels."""
+        count = len(prompts)
+        alike = len(set(prompts)) == 1 and len(set(negatives)) == 1
+        with self.parts.using("text"), torch.no_grad():
+            if not alike:
+                return self.read(prompts, negatives, size)
+            # A batch of one prompt is read once: some text encoders are larger than the network that draws.
+            told, free = self.read(prompts[:1], negatives[:1], size)
+        return repeated(told, count), repeated(free, count)
+
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+        """What `encode` gives, each row read on its own."""
         told, free = self.pipe.encode_prompt(list(prompts), self.device, 1, True, list(negatives))
         return {"encoder_hidden_states": told}, {"encoder_hidden_states": free}
 
+    @property
+    def reader(self) -> str:
+        """The name of the tokenizer whose text encoder reads most of a prompt."""
+        return "tokenizer"
+
+    @property
+    def room(self) -> int:
+        """Tokens that the reader takes, with those that it puts around a prompt itself."""
+        return int(self.pipe.tokenizer.model_max_length)
+
+    def framed(self, prompt: str) -> str:
+        """The prompt as the reader is given it."""
+        return prompt
+
     def cut(self, prompt: str) -> str:
         """The end of the prompt that the text encoder has no room for; empty if it fits."""
-        tokenizer = self.pipe.tokenizer
-        numbers = tokenizer(prompt, truncation=False).input_ids
-        over = numbers[tokenizer.model_max_length - 1 : -1]
+        tokenizer = getattr(self.pipe, self.reader)
+        around = len(tokenizer(self.framed("")).input_ids)
+        over = tokenizer(prompt, add_special_tokens=False).input_ids[max(self.room - around, 0) :]
         return str(tokenizer.decode(over)).strip() if over else ""
 
     def predict(self, x: Tensor, time: Tensor, texts: Texts) -> Tensor:
@@ -106,13 +133,41 @@ class Family:
 
     def scaled(self, latents: Tensor) -> Tensor:
         """Latents of the autoencoder as the network knows them."""
-        config = self.pipe.vae.config
-        return (latents - (config.get("shift_factor") or 0.0)) * config.scaling_factor
+        middle, spread = self._middle_and_spread(latents)
+        return (latents - middle) / spread
 
     def unscaled(self, latents: Tensor) -> Tensor:
         """The reverse of `scaled`."""
+        middle, spread = self._middle_and_spread(latents)
+        return latents * spread + middle
+
+    def _middle_and_spread(self, like: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """What the autoencoder's latents are shifted and divided by: one number each, or one a channel."""
         config = self.pipe.vae.config
-        return latents / config.scaling_factor + (config.get("shift_factor") or 0.0)
+        mean, deviation = config.get("latents_mean"), config.get("latents_std")
+        if mean is None or deviation is None:
+            return config.get("shift_factor") or 0.0, 1 / config.scaling_factor
+        middle, spread = (torch.tensor(v).view(1, -1, 1, 1).to(like) for v in (mean, deviation))
+        return middle, spread / config.scaling_factor
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latent maps (N, C, h, w) as pictures (N, 3, H, W), float32 in [-1, 1]."""
+        vae = self.pipe.vae
+        with self.parts.using("vae"), torch.no_grad():
+            images: Tensor = vae.decode(self.unscaled(latents).to(self.device, vae.dtype), return_dict=False)[0]
+        return images.float().clamp(-1, 1)
+
+    def encode_picture(self, image: Tensor) -> Tensor:
+        """A picture (1, 3, H, W) in [-1, 1] as latents (1, C, h, w), float32: the mean, nothing left to chance."""
+        vae = self.pipe.vae
+        with self.parts.using("vae"), torch.no_grad():
+            latents: Tensor = vae.encode(image.to(self.device, vae.dtype)).latent_dist.mode()
+        return self.scaled(latents.float())
+
+
+def repeated(texts: Texts, count: int) -> Texts:
+    """One row as `count` rows."""
+    return {name: value.expand(count, *value.shape[1:]) for name, value in texts.items()}
 
 
 def linear_shift(places: int, config: Any) -> float:
@@ -121,24 +176,3 @@ def linear_shift(places: int, config: Any) -> float:
     base, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
     slope = (most - base) / (high - low)
     return float(places * slope + base - slope * low)
-
-
-def alpha_sigma(scheduler: Any, place: int, time: Tensor) -> tuple[float, float]:
-    """(alpha, sigma) of the network's input at evaluation `place` of the schedule, whose time is `time`.
-
-    Read by place, not by time: on a Karras schedule several places share one rounded time.
-    """
-    sigmas = getattr(scheduler, "sigmas", None)
-    if sigmas is None:
-        cumulated = scheduler.alphas_cumprod[int(time)].item()
-        return math.sqrt(cumulated), math.sqrt(1 - cumulated)
-    sigma = float(sigmas[place])
-    if is_flow(scheduler):
-        return 1 - sigma, sigma
-    alpha = 1 / math.sqrt(1 + sigma * sigma)
-    return alpha, sigma * alpha
-
-
-def is_flow(scheduler: Any) -> bool:
-    """Whether its sigmas are times of a flow, 0..1."""
-    return type(scheduler).__name__.startswith("FlowMatch") or bool(scheduler.config.get("use_flow_sigmas", False))

@@ -26,7 +26,7 @@ class DiT(Family):
     def channels(self) -> int:
         return int(self.network.config.in_channels)
 
-    def encode(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         none = int(self.network.config.num_embeds_ada_norm)
         told = [self._number(prompt, none) for prompt in prompts]
         free = [self._number(negative, none) for negative in negatives]

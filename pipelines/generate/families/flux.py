@@ -23,6 +23,14 @@ class Flux(Family):
     network_name: ClassVar[str] = "transformer"
 
     @property
+    def reader(self) -> str:
+        return "tokenizer_2"  # the long text goes through T5
+
+    @property
+    def room(self) -> int:
+        return 512
+
+    @property
     def multiple(self) -> int:
         return self.factor * 2
 
@@ -35,7 +43,7 @@ class Flux(Family):
     def channels(self) -> int:
         return int(self.network.config.in_channels) // 4
 
-    def encode(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         self._places = (size[1] // self.multiple, size[0] // self.multiple)
         return self._texts(prompts), self._texts(negatives)
 
@@ -80,6 +88,3 @@ class Flux(Family):
         n, _, c = latents.shape
         maps = latents.reshape(n, rows // 2, columns // 2, c // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
         return maps.reshape(n, c // 4, rows, columns)
-
-    def cut(self, prompt: str) -> str:
-        return ""  # the long text goes through T5, whose limit of 512 tokens the pipeline itself reports

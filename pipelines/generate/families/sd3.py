@@ -18,10 +18,23 @@ class StableDiffusion3(Family):
     network_name: ClassVar[str] = "transformer"
 
     @property
+    def room(self) -> int:
+        return 256 if self._long else super().room
+
+    @property
+    def _long(self) -> bool:
+        """Whether T5 is there: many copies of the model come without."""
+        return self.pipe.text_encoder_3 is not None
+
+    @property
+    def reader(self) -> str:
+        return "tokenizer_3" if self._long else "tokenizer"
+
+    @property
     def multiple(self) -> int:
         return self.factor * int(self.network.config.patch_size)
 
-    def encode(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         told, free, told_pooled, free_pooled = self.pipe.encode_prompt(
             list(prompts), None, None, device=self.device, negative_prompt=list(negatives)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from pipelines.generate.families.base import Family, Texts
@@ -15,22 +16,20 @@ class StableDiffusionXL(Family):
 
     preset: ClassVar[str] = "sdxl"
 
-    def encode(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         # Without negative prompts the pipeline decides between zeros and the encoded empty text.
         given = list(negatives) if any(negatives) else None
         told, free, told_pooled, free_pooled = self.pipe.encode_prompt(
             prompt=list(prompts), device=self.device, negative_prompt=given
         )
-        times = self._times(told, told_pooled, size)
+        times = self._times(told, size)
         return self._texts(told, told_pooled, times), self._texts(free, free_pooled, times)
 
-    def _times(self, told: Tensor, pooled: Tensor, size: tuple[int, int]) -> Tensor:
+    @staticmethod
+    def _times(told: Tensor, size: tuple[int, int]) -> Tensor:
         """Original size, crop and target size: (N, 6), rows before columns."""
-        second = self.pipe.text_encoder_2
-        width = int(pooled.shape[-1]) if second is None else second.config.projection_dim
         whole = (size[1], size[0])
-        times: Tensor = self.pipe._get_add_time_ids(whole, (0, 0), whole, told.dtype, width)
-        return times.to(told.device).repeat(len(told), 1)
+        return torch.tensor([[*whole, 0, 0, *whole]], dtype=told.dtype, device=told.device).repeat(len(told), 1)
 
     @staticmethod
     def _texts(hidden: Tensor, pooled: Tensor, times: Tensor) -> Texts:
