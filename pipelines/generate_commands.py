@@ -29,7 +29,7 @@ def generate(
     negative: Annotated[str | None, typer.Option(help="What not to show.")] = None,
     model: Annotated[str | None, typer.Option(metavar="ID", help="A model's id (see `models list`) or folder.")] = None,
     scale: Annotated[Number, typer.Option(min=1, max=50, help="How strongly to follow the prompt; 1 = off.")] = None,
-    guidance: Annotated[str | None, typer.Option(help="apg, cfg, rescale, threshold, cfgpp, zero_star or fdg.")] = None,
+    guidance: Annotated[str | None, typer.Option(help="apg, cfg, rescale, threshold, cfgpp, zero_star, ...")] = None,
     eta: Annotated[Number, typer.Option(help="APG: kept share of the push along the picture, 0 to 1.")] = None,
     norm: Annotated[str | None, typer.Option(help="APG: longest push of a step; 0 = no limit, or auto.")] = None,
     momentum: Annotated[Number, typer.Option(help="APG: negative turns away from the last step.")] = None,
@@ -39,6 +39,9 @@ def generate(
     seed: Annotated[int, typer.Option(min=-1, help="The same seed gives the same picture; -1 draws one.")] = -1,
     count: Annotated[int | None, typer.Option(min=1, max=64, help="How many pictures.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=150, help="Steps: more are finer and slower.")] = None,
+    weak: Annotated[
+        str | None, typer.Option(metavar="ID", help="Autoguidance: a weaker version of the model, its id or folder.")
+    ] = None,
     sampler: Annotated[str | None, typer.Option(help="default, ddim, euler, heun, dpmpp_2m, unipc, ...")] = None,
     schedule: Annotated[str | None, typer.Option(help="default, karras, exponential, beta or sgm_uniform.")] = None,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Pixels, such as 128x128.")] = None,
@@ -75,7 +78,7 @@ def generate(
         guided = {"method": guidance, "scale": scale, "eta": eta, "norm_threshold": _norm(norm), "momentum": momentum,
                   "interval": _interval(interval)}  # fmt: skip
         plain = {"prompt": prompt or None, "negative": negative, "model": model, "count": count, "steps": steps,
-                 "sampler": sampler, "schedule": schedule, "strength": strength, "memory": memory,
+                 "sampler": sampler, "schedule": schedule, "strength": strength, "memory": memory, "weak": weak,
                  "seed": seed if seed >= 0 or from_picture is None else None, **_size(size)}  # fmt: skip
         generator = ImageGenerator(Runtime(settings), settings.data)
         chosen = _settings(generator, from_picture, plain, guided, adapter, progress)

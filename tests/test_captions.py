@@ -111,5 +111,8 @@ def test_prompts_are_checked_against_what_was_read() -> None:
     assert met("a 45 year old man", Reading(True, 30.0, "male")) == {"face": True, "gender": True, "age": True}
     assert met("a 45 year old man", Reading(True, 45.0, "female")) == {"face": True, "gender": False, "age": False}
     assert met("an old woman", Reading(False)) == {"face": False, "gender": False, "age": False}
+    seen = Reading(True, 30.0, "male", ("tan", "light", "fair"), ("grey", "white", "blond"))
+    assert met("a man, white hair, fair skin", seen) == {"face": True, "gender": True, "hair": True, "skin": False}
+    assert met("blond hair, dark skin", Reading(False)) == {"face": False, "hair": False, "skin": False}
     assert met("blue eyes", Reading(True, 30.0, "male")) == {"face": True}
     assert expected_reading(75) == 44.8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ def test_a_start_picture_shines_through(generator: ImageGenerator, plain: Genera
 
 def _through(start: Image.Image, plain: GenerateSettings, generator: ImageGenerator) -> np.ndarray:
     """The start picture after the autoencoder, which is what strength 0 would give."""
-    with generator.models.use(generator.models.choice(plain.model)) as pipe, torch.no_grad():
+    with generator.models.use(generator.models.choice(plain.model)) as (pipe,), torch.no_grad():
         x = torch.from_numpy(np.array(start)).permute(2, 0, 1)[None].float() / 127.5 - 1
         y = pipe.vae.decode(pipe.vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
         return ((y[0].permute(1, 2, 0) + 1) * 127.5).round().numpy().astype(int)
@@ -212,7 +213,7 @@ def test_when_nothing_fits_it_says_what_to_do(
 
 
 def _small_device(generator: ImageGenerator, plain: GenerateSettings, patch: pytest.MonkeyPatch, fits: int) -> None:
-    with generator.models.use(generator.models.choice(plain.model)) as pipe:
+    with generator.models.use(generator.models.choice(plain.model)) as (pipe,):
         true = pipe.unet.forward
 
         def forward(x: torch.Tensor, *args: Any, **more: Any) -> Any:
@@ -251,6 +252,31 @@ def test_random_settings_give_pictures_or_one_sentence(generator: ImageGenerator
             assert np.isfinite(list(result.pictures[0].figures.values())).all()
             made += 1
     assert made > 250 and refused > 40
+
+
+def test_autoguidance_pushes_away_from_a_weaker_model(
+    generator: ImageGenerator, plain: GenerateSettings, folder: Path, tmp_path: Path
+) -> None:
+    copy, weak, other = tmp_path / "copy", tmp_path / "weak", tmp_path / "other"
+    shutil.copytree(folder, copy)
+    pipe = tiny_diffusion.sd(tmp_path, "v_prediction")
+    with torch.no_grad():
+        for weight in pipe.unet.parameters():
+            weight.mul_(0.9)
+    pipe.save_pretrained(weak, safe_serialization=True)
+    tiny_diffusion.sd(tmp_path).save_pretrained(other, safe_serialization=True)
+
+    def picture(scale: float, where: Path) -> np.ndarray:
+        guidance = GuidanceSettings("autoguidance", scale)
+        return pixels(finish(generator.run(plain.with_changes(guidance=guidance, weak=str(where)))))[0].astype(int)
+
+    alone = pixels(finish(generator.run(plain.with_changes(guidance=GuidanceSettings("cfg", 1.0)))))[0].astype(int)
+    assert np.abs(picture(5.0, copy) - alone).max() <= 1  # what is no weaker does not push
+    gaps = [np.abs(picture(scale, weak) - alone).mean() for scale in (1.0, 2.0, 8.0)]
+    assert gaps[0] == 0 and 0 < gaps[1] < gaps[2]
+    for where, said in (("", "name one"), (str(folder), "itself"), (str(other), "another kind")):
+        with pytest.raises(InputError, match=said):
+            finish(generator.run(plain.with_changes(guidance=GuidanceSettings("autoguidance"), weak=where)))
 
 
 def test_models_that_cannot_be_run_are_refused_in_a_sentence(

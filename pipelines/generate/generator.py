@@ -12,12 +12,12 @@ from pathlib import Path
 from PIL import Image
 
 from models.errors import InputError
-from models.guidance import StepProbe
+from models.guidance import WEAK, StepProbe
 from pipelines.events import CancelToken, Event
 from pipelines.generate import memory
 from pipelines.generate.adapters import adapted
 from pipelines.generate.job import Job, Made
-from pipelines.generate.loading import DiffusionModels
+from pipelines.generate.loading import DiffusionModels, ModelChoice
 from pipelines.generate.settings import GenerateSettings
 from pipelines.runtime import Runtime
 
@@ -60,10 +60,11 @@ class ImageGenerator:
         if mask is not None and init is None:
             raise InputError("A mask needs the picture that it belongs to; give that, too.")
         choice = self.models.choice(settings.model)
+        weak = self._weaker(settings, choice)
         yield Event("load", f"Loading {choice.title}")
-        with self.models.use(choice) as pipe, adapted(pipe, settings.adapters):
+        with self.models.use(choice, *weak) as (pipe, *others), adapted(pipe, settings.adapters):
             cancel.check()
-            job = Job(pipe, self.runtime.device, settings, cancel, init, mask, previews)
+            job = Job(pipe, self.runtime.device, settings, cancel, init, mask, previews, *others)
             yield Event("encode", "Reading the prompt")
             pictures: list[Made] = []
             fit = memory.first_fit(settings, pipe, self.runtime.device)
@@ -78,6 +79,17 @@ class ImageGenerator:
         start = hashlib.sha256(init.tobytes()).hexdigest() if init is not None else None
         result = Generated(tuple(pictures), tuple(job.notes), round(time.monotonic() - began, 2), start)
         yield Event("done", "Done", 1, 1, 0.0, value=result)
+
+    def _weaker(self, settings: GenerateSettings, choice: ModelChoice) -> list[ModelChoice]:
+        """The second model, for guidance that needs one. Raises InputError where none is named, or the same."""
+        if settings.guidance.method not in WEAK:
+            return []
+        if not settings.weak:
+            raise InputError("Autoguidance needs a weaker version of the model; name one, or choose apg or cfg.")
+        weak = self.models.choice(settings.weak)
+        if weak.folder == choice.folder:
+            raise InputError("The weaker model is the model itself; name an earlier or smaller version.")
+        return [weak]
 
 
 def finish(events: Iterator[Event], show: Callable[[Event], None] = lambda _: None) -> Generated:

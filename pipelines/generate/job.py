@@ -17,7 +17,7 @@ from models.images import to_pil
 from models.pictures import figures
 from pipelines.events import CancelToken, Eta, Event
 from pipelines.generate import memory
-from pipelines.generate.families.base import Family
+from pipelines.generate.families.base import Family, Texts
 from pipelines.generate.families.registry import FAMILIES
 from pipelines.generate.memory import Fit
 from pipelines.generate.parts import Parts, Swap
@@ -54,12 +54,16 @@ class Job:
         init: Image.Image | None,
         mask: Image.Image | None,
         previews: bool,
+        weak: Any = None,
     ) -> None:
         self.pipe, self.device, self.cancel, self.previews = pipe, device, cancel, previews
         self.kind = FAMILIES[type(pipe).__name__]
         self.notes: list[str] = []
         family = self.family(settings, "none")
         check_guidance(family, settings.guidance)
+        self.weak = weak
+        if weak is not None:
+            self._check_weak(family)
         self.size = self._size(family, settings, init)
         seed = settings.seed if settings.seed >= 0 else secrets.randbelow(2**32)
         self.settings = settings.with_changes(seed=seed, width=self.size[0], height=self.size[1])
@@ -73,6 +77,21 @@ class Job:
     def family(self, settings: GenerateSettings, swap: Swap) -> Family:
         """The pipeline with a scheduler of its own, for one run."""
         return self.kind(self.pipe, self._scheduler(settings), Parts(self.pipe, self.device, swap))
+
+    def _check_weak(self, family: Family) -> None:
+        """Raises InputError for a weaker model that can't push this one."""
+        if type(self.weak) is type(self.pipe):
+            weak = self.kind(self.weak, self.weak.scheduler)
+            if (weak.channels, weak.factor, weak.kind()) == (family.channels, family.factor, family.kind()):
+                return
+        raise InputError("Autoguidance needs a weaker version of the same model; the one given is of another kind.")
+
+    def _weaker(self, family: Family, count: int) -> tuple[Family, Texts] | None:
+        if self.weak is None:
+            return None
+        weak = self.kind(self.weak, family.scheduler, Parts(self.weak, self.device, family.parts.swap))
+        told, _ = weak.encode([self.settings.prompt] * count, [""] * count, self.size)
+        return weak, told
 
     def _scheduler(self, settings: GenerateSettings) -> Any:
         return make_scheduler(self.pipe.scheduler, self.kind.flow, settings.sampler, settings.schedule)
@@ -103,7 +122,7 @@ class Job:
         shape = (family.channels, self.size[1] // family.factor, self.size[0] // family.factor)
         noise, generators = draw_noise(seeds, shape, family)
         start = begin(family, self.picture, settings.strength, count)
-        run = Run(family, told, free, noise, generators, settings.steps, start, fit.split)
+        run = Run(family, told, free, noise, generators, settings.steps, start, fit.split, self._weaker(family, count))
         self.cancel.check()
         guidance = self._measured(run)
         guided = Guidance(guidance)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,19 @@ class DiffusionModels:
         return next((s.title for s in self.store.ready() if s.id == model), model), path
 
     @contextmanager
-    def use(self, choice: ModelChoice) -> Iterator[Any]:
-        """The loaded pipeline, held by one run at a time: adapters and memory modes change it."""
-        key = ("diffusion", str(choice.folder))
-        with self.runtime.pool.use(key, lambda: self._load(choice)) as held, held["lock"]:
-            yield held["pipe"]
+    def use(self, *choices: ModelChoice) -> Iterator[list[Any]]:
+        """The loaded pipelines of different models, held by one run at a time: adapters and memory modes change them.
+
+        Several are taken in the order of their folders, so that two runs never wait for each other.
+        """
+        found: dict[Path, Any] = {}
+        with ExitStack() as stack:
+            for choice in sorted(choices, key=lambda c: c.folder):
+                key = ("diffusion", str(choice.folder))
+                held = stack.enter_context(self.runtime.pool.use(key, partial(self._load, choice)))
+                stack.enter_context(held["lock"])
+                found[choice.folder] = held["pipe"]
+            yield [found[choice.folder] for choice in choices]
 
     def _load(self, choice: ModelChoice) -> dict[str, Any]:
         """The pool counts what lies in the dict: the networks beside the pipeline that joins them."""

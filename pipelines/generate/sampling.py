@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from models.errors import EveryageError, InputError
 from models.guidance import FIRST_ORDER as FIRST_ORDER_METHODS
-from models.guidance import WEAK, Guidance, GuidanceSettings, Step, StepProbe, auto_threshold
+from models.guidance import Guidance, GuidanceSettings, Step, StepProbe, auto_threshold
 from models.guidance.spaces import to_x0
 from pipelines.generate import samplers
 from pipelines.generate.families.base import Family, Texts
@@ -52,7 +53,7 @@ class Sampled:
 
 @dataclass
 class Run:
-    """What stays the same over the steps of one run."""
+    """What stays the same over the steps of one run. weak: a weaker version of the model, told the same."""
 
     family: Family
     told: Texts
@@ -62,6 +63,7 @@ class Run:
     steps: int
     start: Start
     split: bool = False
+    weak: tuple[Family, Texts] | None = None
 
 
 def draw_noise(seeds: Sequence[int], shape: tuple[int, ...], family: Family) -> tuple[Tensor, list[torch.Generator]]:
@@ -76,8 +78,6 @@ def draw_noise(seeds: Sequence[int], shape: tuple[int, ...], family: Family) -> 
 
 def check_guidance(family: Family, settings: GuidanceSettings) -> None:
     """Raises InputError where guidance and sampler do not go together."""
-    if settings.method in WEAK:
-        raise InputError("Autoguidance needs a weaker version of the model, and there is none; choose apg or cfg.")
     name = type(family.scheduler).__name__
     if settings.method in FIRST_ORDER_METHODS and name not in samplers.FIRST_ORDER:
         raise InputError("CFG++ needs a sampler of first order; choose ddim or euler (flow_euler for flow models).")
@@ -120,7 +120,7 @@ def denoise(run: Run, guidance: Guidance) -> Iterator[Sampled]:
     levels = samplers.lay_out(scheduler, run.steps, family.device, family.sigmas(run.steps), more, first)
     x = beginning(run, levels)
     options = samplers.step_options(scheduler, run.generators)
-    with family.parts.using("network"):
+    with family.parts.using("network"), run.weak[0].parts.using("network") if run.weak else nullcontext():
         for i, time in enumerate(levels.times):
             given = scheduler.scale_model_input(x, time) if hasattr(scheduler, "scale_model_input") else x
             step = step_at(run, levels, i)
@@ -186,6 +186,9 @@ def predictions(run: Run, x: Tensor, time: Tensor, both: bool) -> tuple[Tensor, 
     x = x.to(family.dtype)
     if not both:
         return family.predict(x, time, run.told), None
+    if run.weak is not None:
+        weak, texts = run.weak
+        return family.predict(x, time, run.told), weak.predict(x.to(weak.dtype), time, texts)
     if run.split:
         return family.predict(x, time, run.told), family.predict(x, time, run.free)
     joined = {name: torch.cat([run.free[name], run.told[name]]) for name in run.told}

@@ -54,7 +54,8 @@ class GenerateSettings(BaseModel):
     """All that a picture is made from, as JSON can hold it. Limits are checked: see `settings_from`.
 
     seed: -1 draws one; picture i of `count` uses seed + i. width, height: None is the model's own. strength: how much
-    of a start picture is made anew, 0..1. batch: pictures side by side, None lets memory decide.
+    of a start picture is made anew, 0..1. weak: id or folder of a weaker version of the model, which autoguidance
+    needs and other methods leave alone. batch: pictures side by side, None lets memory decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -70,6 +71,7 @@ class GenerateSettings(BaseModel):
     schedule: str = "default"
     guidance: GuidanceSettings = GuidanceSettings()
     strength: Annotated[float, Field(ge=0.05, le=1)] = 0.6
+    weak: Annotated[str, Field(max_length=1000)] = ""
     adapters: Annotated[tuple[AdapterUse, ...], Field(max_length=8)] = ()
     tiling: bool = False
     slicing: bool = False

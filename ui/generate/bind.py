@@ -252,7 +252,9 @@ def _bind_memory(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
     def models(model: str) -> Updates:
         choices = page.services.generator.models.choices()
         offered = [(choice.title, choice.id) for choice in choices]
-        return {panel.named("model"): gr.Dropdown(choices=offered or [("No model yet", model)])} | paper(model)
+        found = {panel.named("model"): gr.Dropdown(choices=offered or [("No model yet", model)]),
+                 panel.named("weak"): gr.Dropdown(choices=[("None", ""), *offered])}  # fmt: skip
+        return found | paper(model)
 
     def paper(model: str) -> Updates:
         try:

@@ -12,6 +12,7 @@ from ui.generate.state import ADAPTERS, ANTI_BURN, IDEAS, OWN, Form
 from ui.widgets import live, plain
 
 BURN = "Keeps colours and contrast calm where a strong guidance would burn them."
+WEAK = "For autoguidance alone: an earlier or smaller version of the model, chosen here or given as a folder."
 SEED = "-1 draws a new one each time; the same seed and settings give the same picture."
 START = "Begin with a picture in place of noise. Brush over the parts to change; without a brush all of it may change."
 
@@ -81,7 +82,7 @@ def ideas_html() -> str:
 def _expert(first: Form) -> tuple[tuple[Any, ...], gr.HTML]:
     with gr.Accordion("Expert: guidance", open=False, elem_id="g-expert"):
         paper = plain("", elem_id="g-paper")
-        methods = [(about, name) for name, about in METHODS.items() if name != "autoguidance"]
+        methods = [(about, name) for name, about in METHODS.items()]
         method = gr.Dropdown(methods, value=first.method, label="Method", info=EXPLAIN["method"], elem_id="g-method")
         eta = gr.Slider(0, 1, first.eta, step=0.05, label="Parallel share (eta)", info=EXPLAIN["eta"], elem_id="g-eta")
         norm = gr.Textbox(first.norm, label="Norm limit", info=EXPLAIN["norm_threshold"], elem_id="g-norm")
@@ -91,7 +92,9 @@ def _expert(first: Form) -> tuple[tuple[Any, ...], gr.HTML]:
         with gr.Row():
             low = gr.Number(first.low, label="Interval from", minimum=0, info=EXPLAIN["interval"], elem_id="g-low")
             high = gr.Number(first.high, label="to", minimum=0, info="Empty: from the first step on.", elem_id="g-high")
-    return (method, eta, norm, momentum, low, high), paper
+        weak = gr.Dropdown([("None", "")], value=first.weak, label="Weaker model", info=WEAK, elem_id="g-weak",
+                           allow_custom_value=True)  # fmt: skip
+    return (method, eta, norm, momentum, low, high, weak), paper
 
 
 def _sampling(first: Form) -> tuple[Any, ...]:

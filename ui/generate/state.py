@@ -42,6 +42,7 @@ class Form:
     momentum: float = -0.5
     low: float = 0.0
     high: float | None = None
+    weak: str = ""
     steps: int = 20
     sampler: str = "default"
     schedule: str = "default"
@@ -84,6 +85,7 @@ class Form:
                 "sampler": self.sampler,
                 "schedule": self.schedule,
                 "strength": self.strength,
+                "weak": self.weak.strip(),
                 "adapters": [AdapterUse(where=w.strip(), weight=float(n)) for w, n in uses if w.strip()],
                 "guidance": {
                     "method": self.method,
@@ -118,6 +120,7 @@ class Form:
             momentum=chosen.momentum,
             low=chosen.interval[0],
             high=chosen.interval[1] if math.isfinite(chosen.interval[1]) else None,
+            weak=settings.weak,
             steps=settings.steps,
             sampler=settings.sampler,
             schedule=settings.schedule,
