@@ -1,0 +1,24 @@
+"""Small sets of weights added to a generator: SaRA and WaRA, as tuners of peft beside its own.
+
+Importing this package makes the types "SARA" and "WARA" known to peft; a process that loads such an adapter needs it.
+peft's own entry points are offered here too, because peft can be imported only once torchvision is made ready.
+"""
+# ruff: noqa: E402
+
+from models.compat import ensure_torchvision
+
+ensure_torchvision()
+
+from peft import PeftModel, get_peft_model, inject_adapter_in_model
+
+from models.adapters.sara.config import SaraConfig
+from models.adapters.sara.model import SaraModel
+from models.adapters.tuner import register
+from models.adapters.wara.config import WaraConfig
+from models.adapters.wara.model import WaraModel
+
+register("SARA", SaraConfig, SaraModel)
+register("WARA", WaraConfig, WaraModel)
+
+__all__ = ["PeftModel", "SaraConfig", "SaraModel", "WaraConfig", "WaraModel", "get_peft_model",
+           "inject_adapter_in_model"]  # fmt: skip

@@ -1,0 +1,109 @@
+"""A linear layer or convolution with an update of low rank in the wavelet domain."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.adapters.tuner import UpdateLayer
+from models.adapters.wara import bands
+from models.adapters.wara.config import WaraConfig
+
+SHARED = {"LL1": "both", "HH1": "both"}
+
+
+class WaraLayer(UpdateLayer):
+    """Factors by adapter and band: `wara_A` (r, columns, kernel ...) and `wara_B` (rows, r).
+
+    The transform is over output and input channels; a convolution's kernel belongs to A.
+    """
+
+    adapter_layer_names = ("wara_A", "wara_B")
+    other_param_names = ("plans", "scaling", "own_scaling")
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__(base_layer)
+        self.wara_A, self.wara_B = nn.ModuleDict(), nn.ModuleDict()
+        self.plans: dict[str, WaraConfig] = {}
+
+    def update_layer(self, name: str, config: WaraConfig) -> None:
+        """Raises ValueError for more levels than the channels can be halved."""
+        weight: Tensor = self._base().weight
+        rows, columns = self._sizes(config.levels)
+        first, second = nn.ParameterDict(), nn.ParameterDict()
+        for band in ["both"] if config.variant == "shared" else bands.names(config.levels):
+            level = 1 if band == "both" else int(band[2:])
+            a = torch.empty(config.r, columns[level], *weight.shape[2:], dtype=weight.dtype, device=weight.device)
+            if not a.is_meta:
+                nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+            first[band] = nn.Parameter(a)
+            second[band] = nn.Parameter(torch.zeros(rows[level], config.r, dtype=weight.dtype, device=weight.device))
+        self.wara_A[name], self.wara_B[name], self.plans[name] = first, second, config
+        self.began(name, config.alpha / config.r)
+
+    def _sizes(self, levels: int) -> tuple[list[int], list[int]]:
+        rows, columns = self._base().weight.shape[:2]
+        return bands.sizes(rows, levels), bands.sizes(columns, levels)
+
+    def _base(self) -> Any:
+        return self.get_base_layer()
+
+    def _factors(self, name: str) -> tuple[nn.ParameterDict, nn.ParameterDict]:
+        first, second = self.wara_A[name], self.wara_B[name]
+        assert isinstance(first, nn.ParameterDict) and isinstance(second, nn.ParameterDict)
+        return first, second
+
+    def factors(self, name: str, band: str) -> tuple[Tensor, Tensor] | None:
+        """(A, B) of a band; None for a band that is zero."""
+        key = SHARED.get(band) if self.plans[name].variant == "shared" else band
+        if key is None:
+            return None
+        first, second = self._factors(name)
+        return first[key], second[key]
+
+    def blocks(self, name: str) -> dict[str, Tensor]:
+        """The update's transform, band by band, each (rows, columns, kernel ...), without the scale."""
+        found = {band: self.factors(name, band) for band in bands.names(self.plans[name].levels)}
+        return {band: torch.tensordot(pair[1], pair[0], 1) for band, pair in found.items() if pair is not None}
+
+    @torch.no_grad()
+    def get_delta(self, name: str) -> dict[str, Tensor]:
+        plan, weight = self.plans[name], self._base().weight
+        made = bands.dense(self.blocks(name), plan.wavelet, *self._sizes(plan.levels))
+        return {"weight": (made * self.scaling[name]).to(weight.dtype)}
+
+    def adapted(self, names: Sequence[str], x: Tensor, *args: Any, **more: Any) -> Any:
+        result = self.base_layer(x, *args, **more)
+        for name in names:
+            result = result + self._update(name, x).to(result.dtype)
+        return result
+
+    def _update(self, name: str, x: Tensor) -> Tensor:
+        base = self._base()
+        plan, flat = self.plans[name], isinstance(base, nn.Linear)
+        if not torch.is_autocast_enabled(x.device.type):
+            x = x.to(next(iter(self._factors(name)[0].values())).dtype)
+        if not flat and (isinstance(base.padding, str) or base.padding_mode != "zeros"):
+            mode = "constant" if base.padding_mode == "zeros" else base.padding_mode
+            x = F.pad(x, base._reversed_padding_repeated_twice, mode=mode)
+
+        def block(band: str, part: Tensor) -> Tensor | None:
+            pair = self.factors(name, band)
+            if pair is None:
+                return None
+            a, b = pair
+            if flat:
+                return F.linear(F.linear(part, a), b)
+            padding = 0 if isinstance(base.padding, str) or base.padding_mode != "zeros" else base.padding
+            ones = (1,) * (part.dim() - 2)
+            convolve: Any = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[part.dim()]
+            return convolve(convolve(part, a, None, base.stride, padding, base.dilation), b.view(*b.shape, *ones))
+
+        rows, _ = self._sizes(plan.levels)
+        channel = x.dim() - 1 if flat else 1
+        return bands.applied(x * self.scaling[name], block, plan.wavelet, rows, channel)

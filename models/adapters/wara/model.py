@@ -1,0 +1,25 @@
+"""WaRA on a whole model."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from models.adapters.tuner import UpdateTuner
+from models.adapters.wara.config import WaraConfig
+from models.adapters.wara.layer import WaraLayer
+
+
+class WaraModel(UpdateTuner):
+    """Wraps every targeted linear layer and convolution; see `WaraConfig`."""
+
+    prefix = "wara_"
+    tuner_layer_cls = WaraLayer
+
+    @classmethod
+    def takes(cls, module: nn.Module, config: WaraConfig) -> bool:
+        """Convolutions with groups mix too few channels for a transform over them, and are left out."""
+        if isinstance(module, nn.Linear):
+            return min(module.weight.shape) >= 2**config.levels
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            return module.groups == 1 and min(module.weight.shape[:2]) >= 2**config.levels
+        return False
