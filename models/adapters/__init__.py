@@ -1,6 +1,6 @@
-"""Small sets of weights added to a generator: SaRA and WaRA, as tuners of peft beside its own.
+"""Small sets of weights added to a generator: SaRA, WaRA, SORSA, SALT and ALLoRA, as tuners of peft beside its own.
 
-Importing this package makes the types "SARA" and "WARA" known to peft; a process that loads such an adapter needs it.
+Importing this package makes their types known to peft; a process that loads such an adapter needs it.
 peft's own entry points are offered here too, because peft can be imported only once torchvision is made ready.
 """
 # ruff: noqa: E402
@@ -11,14 +11,20 @@ ensure_torchvision()
 
 from peft import PeftModel, get_peft_model, inject_adapter_in_model
 
+from models.adapters.allora import AlloraConfig, AlloraModel
+from models.adapters.salt import SaltConfig, SaltModel
 from models.adapters.sara.config import SaraConfig
 from models.adapters.sara.model import SaraModel
+from models.adapters.sorsa import SorsaConfig, SorsaModel
 from models.adapters.tuner import register
 from models.adapters.wara.config import WaraConfig
 from models.adapters.wara.model import WaraModel
 
 register("SARA", SaraConfig, SaraModel)
 register("WARA", WaraConfig, WaraModel)
+register("SORSA", SorsaConfig, SorsaModel)
+register("SALT", SaltConfig, SaltModel)
+register("ALLORA", AlloraConfig, AlloraModel)
 
-__all__ = ["PeftModel", "SaraConfig", "SaraModel", "WaraConfig", "WaraModel", "get_peft_model",
+__all__ = ["AlloraConfig", "PeftModel", "SaltConfig", "SaraConfig", "SorsaConfig", "WaraConfig", "get_peft_model",
            "inject_adapter_in_model"]  # fmt: skip

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.adapters.factors import padded
+
 
 def chosen(weight: Tensor, threshold: float) -> Tensor:
     """The places (K,) int32 of the weights with |w| < threshold, in order."""
@@ -56,10 +58,8 @@ def linear(x: Tensor, weight: Tensor, delta: Tensor, index: Tensor, bias: Tensor
 def convolution(x: Tensor, base: nn.Module, delta: Tensor, index: Tensor, bias: Tensor | None) -> Tensor:
     """The convolution `base` (Conv1d, Conv2d, Conv3d, not transposed) with the update in its weight."""
     conv: Any = base
-    padding = conv.padding
-    if isinstance(padding, str) or conv.padding_mode != "zeros":
-        mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
-        x, padding = F.pad(x, conv._reversed_padding_repeated_twice, mode=mode), (0,) * len(conv.kernel_size)
+    x, padding = padded(conv, x)
+    padding = padding or (0,) * len(conv.kernel_size)
     made: Tensor = _Convolution.apply(
         x, conv.weight, delta, index, bias, (conv.stride, padding, conv.dilation, conv.groups)
     )

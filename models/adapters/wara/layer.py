@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.adapters.factors import padded, through
 from models.adapters.tuner import UpdateLayer
 from models.adapters.wara import bands
 from models.adapters.wara.config import WaraConfig
@@ -84,26 +84,15 @@ class WaraLayer(UpdateLayer):
         return result
 
     def _update(self, name: str, x: Tensor) -> Tensor:
-        base = self._base()
-        plan, flat = self.plans[name], isinstance(base, nn.Linear)
+        base, plan = self._base(), self.plans[name]
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(next(iter(self._factors(name)[0].values())).dtype)
-        if not flat and (isinstance(base.padding, str) or base.padding_mode != "zeros"):
-            mode = "constant" if base.padding_mode == "zeros" else base.padding_mode
-            x = F.pad(x, base._reversed_padding_repeated_twice, mode=mode)
+        x, padding = padded(base, x)
 
         def block(band: str, part: Tensor) -> Tensor | None:
             pair = self.factors(name, band)
-            if pair is None:
-                return None
-            a, b = pair
-            if flat:
-                return F.linear(F.linear(part, a), b)
-            padding = 0 if isinstance(base.padding, str) or base.padding_mode != "zeros" else base.padding
-            ones = (1,) * (part.dim() - 2)
-            convolve: Any = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[part.dim()]
-            return convolve(convolve(part, a, None, base.stride, padding, base.dilation), b.view(*b.shape, *ones))
+            return None if pair is None else through(base, part, padding, *pair)
 
         rows, _ = self._sizes(plan.levels)
-        channel = x.dim() - 1 if flat else 1
+        channel = x.dim() - 1 if isinstance(base, nn.Linear) else 1
         return bands.applied(x * self.scaling[name], block, plan.wavelet, rows, channel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from models.adapters.factors import takes_factors
 from models.adapters.tuner import UpdateTuner
 from models.adapters.wara.config import WaraConfig
 from models.adapters.wara.layer import WaraLayer
@@ -18,8 +19,5 @@ class WaraModel(UpdateTuner):
     @classmethod
     def takes(cls, module: nn.Module, config: WaraConfig) -> bool:
         """Convolutions with groups mix too few channels for a transform over them, and are left out."""
-        if isinstance(module, nn.Linear):
-            return min(module.weight.shape) >= 2**config.levels
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            return module.groups == 1 and min(module.weight.shape[:2]) >= 2**config.levels
-        return False
+        weight = getattr(module, "weight", None)
+        return takes_factors(module) and weight is not None and min(weight.shape[:2]) >= 2**config.levels
