@@ -41,7 +41,7 @@ def build(width: int) -> nn.Module:
 
 
 def adapt(net: Any, method: str, rank: int) -> int:
-    """Add the method's adapter; the number of trainable weights. All have about as many as LoRA at this rank."""
+    """Add the method's adapter; the number of trainable weights: about LoRA's at this rank, or less."""
     import peft
 
     from models.adapters import SaraConfig, WaraConfig
@@ -53,13 +53,16 @@ def adapt(net: Any, method: str, rank: int) -> int:
         return sum(p.numel() for p in net.parameters())
     budget = sum(rank * (_columns(m) + len(m.weight)) for n, m in net.named_modules() if n in set(everywhere))
     sides = [m.weight.shape for n, m in net.named_modules() if n in set(linear)]
+    # peft's sparse methods want the same number of weights in each layer, and no more than the smallest one has.
+    shira = min(max(1, round(budget / sum(map(sum, sides)))), *(a * b // (a + b) for a, b in sides))
+    waveft = min(budget // len(sides), *(a * b for a, b in sides))
     configs: dict[str, Any] = {
         "lora": lambda: peft.LoraConfig(r=rank, target_modules=everywhere),
         "dora": lambda: peft.LoraConfig(r=rank, target_modules=everywhere, use_dora=True),
         "sara": lambda: SaraConfig(fraction=budget / sum(p.numel() for p in net.parameters())),
         "wara": lambda: WaraConfig(r=rank // 2, alpha=rank // 2),
-        "shira": lambda: peft.ShiraConfig(r=max(1, round(budget / sum(sum(s) for s in sides))), target_modules=linear),
-        "waveft": lambda: peft.WaveFTConfig(n_frequency=budget // len(sides), target_modules=linear),
+        "shira": lambda: peft.ShiraConfig(r=shira, target_modules=linear),
+        "waveft": lambda: peft.WaveFTConfig(n_frequency=waveft, target_modules=linear),
     }
     net.add_adapter(configs[method]())
     return sum(p.numel() for p in net.parameters() if p.requires_grad)
@@ -71,7 +74,7 @@ def _columns(module: nn.Module) -> int:
 
 
 def one(method: str, width: int, side: int, batch: int, rank: int, steps: int, device: str, answer: Any) -> None:
-    """A few steps of AdamW by one method; puts seconds, bytes and counts into the queue."""
+    """A few steps of AdamW by one method; sends seconds, bytes and counts into the pipe."""
     torch.set_num_threads(1)
     place = torch.device(device)
     build(32)  # what the libraries take is not the method's
@@ -94,7 +97,7 @@ def one(method: str, width: int, side: int, batch: int, rank: int, steps: int, d
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
     if place.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    answer.put({"seconds": spent[1:], "bytes": peak, "trainable": count})
+    answer.send({"seconds": spent[1:], "bytes": peak, "trainable": count})
 
 
 def main(
@@ -113,10 +116,11 @@ def main(
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in methods.split(",")}
     for _ in range(rounds):
         for name in found:
-            answer = context.Queue()
-            process = context.Process(target=one, args=(name, width, side, batch, rank, steps, device, answer))
+            here, there = context.Pipe(duplex=False)
+            process = context.Process(target=one, args=(name, width, side, batch, rank, steps, device, there))
             process.start()
-            found[name].append(answer.get())
+            there.close()  # so that a process that died ends the wait
+            found[name].append(here.recv())
             process.join()
             typer.echo(f"{name}: {found[name][-1]}", err=True)
     rows = {

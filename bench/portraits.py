@@ -97,7 +97,7 @@ def main(
             if any((row["method"], row["scale"]) == (method, scale) for row in found["rows"]):
                 continue
             row = measure(generator, reader, texts, method, scale, steps, truth)
-            found["rows"].append(row)
+            found["rows"] = sorted([*found["rows"], row], key=lambda one: one["scale"])
             typer.echo(json.dumps(row), err=True)
             if out is not None:
                 out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
@@ -178,7 +178,7 @@ def tensor_of(image: Image.Image) -> Tensor:
 def save_sheet(shown: dict[tuple[str, float], Made], path: Path) -> None:
     """The first prompt under every method (across) and scale (down)."""
     methods = tuple(dict.fromkeys(method for method, _ in shown))
-    scales = tuple(dict.fromkeys(scale for _, scale in shown if scale > 1))
+    scales = tuple(sorted({scale for _, scale in shown if scale > 1}))
     rows = [[shown[method, scale] for method in methods] for scale in scales]
     draw_sheet([Axis("guidance", methods), Axis("scale", scales)], rows).save(path, quality=90)
 

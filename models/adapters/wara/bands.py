@@ -1,4 +1,4 @@
-"""The update in its sub-bands: names and sizes, the dense update, and its product with an input without it.
+"""The update in its sub-bands: names and sizes, the dense update, and its factors.
 
 A band is named by its axes' halves, output first, and its level: "LH1" are the low rows and the high columns of the
 first level. Only the last level has an LL.
@@ -6,11 +6,12 @@ first level. Only the last level has an LL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from models.adapters.wavelets import analyse, half, synthesise
+from models.adapters.wavelets import half, synthesise
 
 Bands = Mapping[str, Tensor]
 """Name of a band -> its block (rows, columns, ...) of the update's transform."""
@@ -50,32 +51,29 @@ def dense(bands: Bands, wavelet: str, rows: Sequence[int], columns: Sequence[int
     return low
 
 
-def applied(
-    x: Tensor, block: Callable[[str, Tensor], Tensor | None], wavelet: str, rows: Sequence[int], channel: int
-) -> Tensor:
-    """The update's product with `x`, whose channels lie at the axis `channel`, at the cost of its factors.
+def lifted(parts: Bands, letter: int, wavelet: str, sizes: Sequence[int]) -> Tensor:
+    """Factors of bands, each (r, half, ...), as factors of the update itself: (sum of r, sizes[0], ...).
 
-    block(name, part): a band's product with one half of the channels; None for a band that is zero.
+    letter: which of a band's halves counts, 0 for rows and 1 for columns. The update is the product of both sides'
+    factors, because the transform acts on rows and columns apart: what is transformed is small, and an input never is.
+    Rows come in the order of `order`.
     """
-    return _applied(x, block, wavelet, rows, channel, 1)
+    found: Tensor | None = None
+    for level in range(len(sizes) - 1, 0, -1):
+        own = [name for name in order(parts) if name.endswith(str(level))]
+        low = [] if found is None else [found]
+        high = [part.new_zeros(part.shape) for part in low]
+        for name in own:
+            part = parts[name]
+            pair = part, part.new_zeros(part.shape)
+            for side, value in zip((low, high), pair if name[letter] == "L" else pair[::-1], strict=True):
+                side.append(value)
+        if low:
+            found = synthesise(torch.cat(low), torch.cat(high), wavelet, 1, sizes[level - 1])
+    assert found is not None
+    return found
 
 
-def _applied(
-    x: Tensor,
-    block: Callable[[str, Tensor], Tensor | None],
-    wavelet: str,
-    rows: Sequence[int],
-    channel: int,
-    level: int,
-) -> Tensor:
-    low, high = analyse(x, wavelet, channel)
-    last = level == len(rows) - 1
-    inner = block(f"LL{level}", low) if last else _applied(low, block, wavelet, rows, channel, level + 1)
-    made_low = _sum(inner, block(f"LH{level}", high))
-    made_high = _sum(block(f"HL{level}", low), block(f"HH{level}", high))
-    assert made_low is not None and made_high is not None
-    return synthesise(made_low, made_high, wavelet, channel, rows[level - 1])
-
-
-def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return b if a is None else a if b is None else a + b
+def order(bands: Bands) -> list[str]:
+    """The names with the coarsest level first."""
+    return sorted(bands, key=lambda name: (-int(name[2:]), name))

@@ -83,16 +83,21 @@ class WaraLayer(UpdateLayer):
             result = result + self._update(name, x).to(result.dtype)
         return result
 
+    def lifted(self, name: str) -> tuple[Tensor, Tensor]:
+        """(down (R, inputs, kernel ...), up (outputs, R)): the whole update as one pair of factors, without the scale.
+
+        R is the sum of all bands' ranks.
+        """
+        plan = self.plans[name]
+        rows, columns = self._sizes(plan.levels)
+        found = {band: self.factors(name, band) for band in bands.names(plan.levels)}
+        pairs = {band: pair for band, pair in found.items() if pair is not None}
+        down = bands.lifted({band: a for band, (a, _) in pairs.items()}, 1, plan.wavelet, columns)
+        up = bands.lifted({band: b.T for band, (_, b) in pairs.items()}, 0, plan.wavelet, rows)
+        return down, up.T
+
     def _update(self, name: str, x: Tensor) -> Tensor:
-        base, plan = self._base(), self.plans[name]
+        base, (down, up) = self._base(), self.lifted(name)
         if not torch.is_autocast_enabled(x.device.type):
-            x = x.to(next(iter(self._factors(name)[0].values())).dtype)
-        x, padding = padded(base, x)
-
-        def block(band: str, part: Tensor) -> Tensor | None:
-            pair = self.factors(name, band)
-            return None if pair is None else through(base, part, padding, *pair)
-
-        rows, _ = self._sizes(plan.levels)
-        channel = x.dim() - 1 if isinstance(base, nn.Linear) else 1
-        return bands.applied(x * self.scaling[name], block, plan.wavelet, rows, channel)
+            x = x.to(down.dtype)
+        return through(base, *padded(base, x), down, up * self.scaling[name])
