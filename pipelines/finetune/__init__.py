@@ -1,0 +1,1 @@
+"""Fine-tuning a generator on a folder of pictures."""
