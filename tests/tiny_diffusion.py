@@ -85,12 +85,13 @@ def vae(channels: int = 4, levels: int = 2, **more: Any) -> Any:
 
 
 def unet(channels: int = 4, cross: int = 16, **more: Any) -> Any:
+    ensure_torchvision()
     from diffusers import UNet2DConditionModel
 
     return _seeded(
         lambda: UNet2DConditionModel(
             sample_size=SIDE, in_channels=more.pop("in_channels", channels), out_channels=channels,
-            block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=2,
+            block_out_channels=more.pop("block", (8, 16)), layers_per_block=1, norm_num_groups=4, attention_head_dim=2,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), cross_attention_dim=cross, **more,
         ),

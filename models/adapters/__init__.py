@@ -1,7 +1,7 @@
 """Small sets of weights added to a generator: SaRA, WaRA, SORSA, SALT and ALLoRA, as tuners of peft beside its own.
 
 Importing this package makes their types known to peft; a process that loads such an adapter needs it.
-peft's own entry points are offered here too, because peft can be imported only once torchvision is made ready.
+peft's own methods and entry points are offered here too: it can be imported only once torchvision is made ready.
 """
 # ruff: noqa: E402
 
@@ -9,7 +9,15 @@ from models.compat import ensure_torchvision
 
 ensure_torchvision()
 
-from peft import PeftModel, get_peft_model, inject_adapter_in_model
+from peft import (
+    LoraConfig,
+    OFTConfig,
+    PeftModel,
+    ShiraConfig,
+    WaveFTConfig,
+    get_peft_model,
+    inject_adapter_in_model,
+)
 
 from models.adapters.allora import AlloraConfig, AlloraModel
 from models.adapters.salt import SaltConfig, SaltModel
@@ -26,5 +34,5 @@ register("SORSA", SorsaConfig, SorsaModel)
 register("SALT", SaltConfig, SaltModel)
 register("ALLORA", AlloraConfig, AlloraModel)
 
-__all__ = ["AlloraConfig", "PeftModel", "SaltConfig", "SaraConfig", "SorsaConfig", "WaraConfig", "get_peft_model",
-           "inject_adapter_in_model"]  # fmt: skip
+__all__ = ["AlloraConfig", "LoraConfig", "OFTConfig", "PeftModel", "SaltConfig", "SaraConfig", "ShiraConfig",
+           "SorsaConfig", "WaraConfig", "WaveFTConfig", "get_peft_model", "inject_adapter_in_model"]  # fmt: skip
