@@ -24,6 +24,7 @@ from models.adapters.salt import SaltConfig, SaltModel
 from models.adapters.sara.config import SaraConfig
 from models.adapters.sara.model import SaraModel
 from models.adapters.sorsa import SorsaConfig, SorsaModel
+from models.adapters.state import adapter_state, fill_adapter, remove_adapters
 from models.adapters.tuner import register
 from models.adapters.wara.config import WaraConfig
 from models.adapters.wara.model import WaraModel
@@ -35,4 +36,5 @@ register("SALT", SaltConfig, SaltModel)
 register("ALLORA", AlloraConfig, AlloraModel)
 
 __all__ = ["AlloraConfig", "LoraConfig", "OFTConfig", "PeftModel", "SaltConfig", "SaraConfig", "ShiraConfig",
-           "SorsaConfig", "WaraConfig", "WaveFTConfig", "get_peft_model", "inject_adapter_in_model"]  # fmt: skip
+           "SorsaConfig", "WaraConfig", "WaveFTConfig", "adapter_state", "fill_adapter", "get_peft_model",
+           "inject_adapter_in_model", "remove_adapters"]  # fmt: skip

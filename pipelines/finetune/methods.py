@@ -156,7 +156,7 @@ METHODS: dict[str, Method] = {
         Method("lora", "LoRA", "A small update of low rank; read by most other programs.", 1e-4, False, _lora()),
         Method("dora", "DoRA", "LoRA with its length trained apart; slower.", 1e-4, False, _lora(use_dora=True)),
         Method("pissa", "PiSSA", "LoRA that starts from the largest parts of the weights.", 5e-5, True,
-               _lora(init_lora_weights="pissa_niter_4")),
+               _lora(init_lora_weights="pissa")),
         Method("oft", "OFT", "Turns the weights, keeping angles between neurons.", 1e-4, True, _oft),
         Method("sorsa", "SORSA", "Trains the largest singular directions, kept near orthonormal.", 3e-5, False, _sorsa),
         Method("salt", "SALT", "Scales the large singular values, adapts the rest.", 1e-4, False, _salt),

@@ -128,7 +128,8 @@ class SaraLayer(UpdateLayer):
                 given = state_dict.get(f"{prefix}{held}.{name}")
                 if given is not None and given.shape != tensors[name].shape:
                     if held == "sara_delta":
-                        tensors[name].data = tensors[name].data.new_zeros(given.shape)
+                        old = tensors[name]
+                        tensors[name] = nn.Parameter(old.data.new_zeros(given.shape), old.requires_grad)
                     else:
                         tensors[name] = tensors[name].new_zeros(given.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)

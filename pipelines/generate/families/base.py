@@ -84,6 +84,9 @@ class Family:
             told, free = self.read(prompts[:1], negatives[:1], size)
         return repeated(told, count), repeated(free, count)
 
+    def sized(self, size: tuple[int, int]) -> None:
+        """Take the next predictions for pictures of this (width, height); `encode` does so for its own."""
+
     def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
         """What `encode` gives, each row read on its own."""
         told, free = self.pipe.encode_prompt(list(prompts), self.device, 1, True, list(negatives))

@@ -43,8 +43,11 @@ class Flux(Family):
     def channels(self) -> int:
         return int(self.network.config.in_channels) // 4
 
-    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+    def sized(self, size: tuple[int, int]) -> None:
         self._places = (size[1] // self.multiple, size[0] // self.multiple)
+
+    def read(self, prompts: Sequence[str], negatives: Sequence[str], size: tuple[int, int]) -> tuple[Texts, Texts]:
+        self.sized(size)
         return self._texts(prompts), self._texts(negatives)
 
     def _texts(self, prompts: Sequence[str]) -> Texts:
