@@ -20,6 +20,8 @@ from peft import (
 )
 
 from models.adapters.allora import AlloraConfig, AlloraModel
+from models.adapters.files import adapter_files, read_adapter
+from models.adapters.merging import lay_in, put_back
 from models.adapters.salt import SaltConfig, SaltModel
 from models.adapters.sara.config import SaraConfig
 from models.adapters.sara.model import SaraModel
@@ -36,5 +38,6 @@ register("SALT", SaltConfig, SaltModel)
 register("ALLORA", AlloraConfig, AlloraModel)
 
 __all__ = ["AlloraConfig", "LoraConfig", "OFTConfig", "PeftModel", "SaltConfig", "SaraConfig", "ShiraConfig",
-           "SorsaConfig", "WaraConfig", "WaveFTConfig", "adapter_state", "fill_adapter", "get_peft_model",
-           "inject_adapter_in_model", "remove_adapters"]  # fmt: skip
+           "SorsaConfig", "WaraConfig", "WaveFTConfig", "adapter_files", "adapter_state", "fill_adapter",
+           "get_peft_model", "inject_adapter_in_model", "lay_in", "put_back", "read_adapter",
+           "remove_adapters"]  # fmt: skip

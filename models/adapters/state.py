@@ -14,7 +14,11 @@ from models.errors import InputError
 
 def adapter_state(network: nn.Module, name: str = "default") -> dict[str, Tensor]:
     """The adapter's tensors by peft's names, without the adapter's own."""
-    found: dict[str, Tensor] = get_peft_model_state_dict(network, adapter_name=name)
+    found: dict[str, Tensor] = get_peft_model_state_dict(
+        network,
+        adapter_name=name,
+        save_embedding_layers=False,  # else it would ask the Hub for the base's settings
+    )
     return found
 
 

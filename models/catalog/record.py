@@ -14,6 +14,7 @@ TASKS = {
     "generator": "Faces and pictures from StyleGAN2",
     "encoder": "Reading a photo into a generator",
     "text-to-image": "Pictures from words",
+    "adapter": "Adapters for pictures from words",
     "reading": "Reading age and likeness",
     "faces": "Finding and measuring faces",
 }

@@ -62,7 +62,11 @@ class ImageGenerator:
         choice = self.models.choice(settings.model)
         weak = self._weaker(settings, choice)
         yield Event("load", f"Loading {choice.title}")
-        with self.models.use(choice, *weak) as (pipe, *others), adapted(pipe, settings.adapters):
+        notes: list[str] = []
+        with (
+            self.models.use(choice, *weak) as (pipe, *others),
+            adapted(pipe, settings.adapters, self.models.adapter, notes.append),
+        ):
             cancel.check()
             job = Job(pipe, self.runtime.device, settings, cancel, init, mask, previews, *others)
             yield Event("encode", "Reading the prompt")
@@ -77,7 +81,7 @@ class ImageGenerator:
                         pictures += value
                         fit = used  # what memory was too small for once is not tried again
         start = hashlib.sha256(init.tobytes()).hexdigest() if init is not None else None
-        result = Generated(tuple(pictures), tuple(job.notes), round(time.monotonic() - began, 2), start)
+        result = Generated(tuple(pictures), (*notes, *job.notes), round(time.monotonic() - began, 2), start)
         yield Event("done", "Done", 1, 1, 0.0, value=result)
 
     def _weaker(self, settings: GenerateSettings, choice: ModelChoice) -> list[ModelChoice]:

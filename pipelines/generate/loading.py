@@ -16,8 +16,9 @@ from models.errors import EveryageError, InputError
 from models.guidance import GuidanceSettings, paper_says, preset
 from pipelines.generate.families.registry import FAMILIES
 from pipelines.generate.samplers import samplers_for
-from pipelines.models import ModelStore
+from pipelines.models import ModelStore, StoredModel
 from pipelines.models.folders import INDEX, choose, local_names, read_index
+from pipelines.models.names import ID
 from pipelines.runtime import Runtime
 
 EMBEDDED = "portraits"
@@ -71,6 +72,22 @@ class DiffusionModels:
             raise InputError(f"{model} is a {name}, which can't be run here; choose a model of {', '.join(FAMILIES)}.")
         preset = EMBEDDED if model == EMBEDDED else FAMILIES[name].preset
         return ModelChoice(model, title, folder, preset, FAMILIES[name].flow)
+
+    def adapters(self) -> list[StoredModel]:
+        """The adapters that the person trained or added, newest first."""
+        return sorted(self.store.ready("adapter"), key=lambda stored: stored.added, reverse=True)
+
+    def adapter(self, where: str) -> Path:
+        """The file or folder of an adapter: a path, or the id of one in the store. Raises InputError."""
+        path = Path(where).expanduser()
+        if path.exists() or not ID.fullmatch(where):
+            return path
+        known = {stored.id: stored for stored in self.adapters()}
+        if where not in known:
+            raise InputError(
+                f"There is no adapter {where}; give the id of one on the Models page, or a file or folder."
+            )
+        return known[where].path
 
     def _place(self, model: str) -> tuple[str, Path]:
         if model == EMBEDDED:

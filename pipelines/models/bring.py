@@ -18,8 +18,8 @@ from models.catalog import ModelFile, ModelRecord
 from models.errors import InputError
 from models.header import Header, read_header
 from pipelines.events import CancelToken, Event
-from pipelines.models import folders
-from pipelines.models.stored import PIPELINE, WEIGHTS, StoredFile, StoredModel
+from pipelines.models import adapters, folders
+from pipelines.models.stored import ADAPTER, PIPELINE, WEIGHTS, StoredFile, StoredModel
 from pipelines.models.transfer import check_disk, hashing
 
 DIFFUSERS, DIFFUSERS_FILE = "diffusers", "diffusers-file"
@@ -33,7 +33,11 @@ TASK_OF = {
     "everyage-irse50": "reading",
     DIFFUSERS: "text-to-image",
     DIFFUSERS_FILE: "text-to-image",
+    adapters.FOLDER_KIND: "adapter",
+    adapters.FILE_KIND: "adapter",
 }
+PLACES = {DIFFUSERS: PIPELINE, adapters.FOLDER_KIND: ADAPTER}
+"""What a folder of each kind is called in the store."""
 # How the tensors of one-file text-to-image models begin: Stable Diffusion 1 to 3, Flux, PixArt.
 ONE_FILE = ("model.diffusion_model.", "double_blocks.0.", "t_embedder.mlp.")
 CHUNK = 4_000_000
@@ -96,13 +100,12 @@ def check_source(path: Path, record: ModelRecord) -> None:
 def _folder(
     source: Path, into: Path, record: ModelRecord, found: _Found, cancel: CancelToken, spare: int | None
 ) -> Iterator[Event]:
-    """Copy what is needed of a Diffusers folder; without `spare` the files are moved."""
-    index = source / folders.INDEX
-    if not index.is_file():
-        raise InputError(f"{source} is no Diffusers folder (it has no {folders.INDEX}); give the folder that has one.")
-    what = record.title if record.source.kind == "hub" else source.name
-    parts = folders.read_index(index.read_bytes(), what)
-    names = folders.choose(folders.local_names(source), parts, what, record.variant)
+    """Copy what is needed of a folder; without `spare` the files are moved."""
+    if adapters.is_adapter(source):
+        names = adapters.adapter_names(source)
+        found.kind, found.contained = adapters.FOLDER_KIND, adapters.described(source)
+    else:
+        names = _pipeline(source, record, found)
     done, total = 0, sum((source / name).stat().st_size for name in names)
     if spare is not None:
         check_disk(into, total, spare)
@@ -110,8 +113,9 @@ def _folder(
         if name.endswith(folders.WEIGHTS):
             read_header(source / name)
     files = []
+    place = into / PLACES[found.kind]
     for name in names:
-        target = into / PIPELINE / name
+        target = place / name
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
         for size in _copy(source / name, target if spare is not None else None, digest, cancel):
@@ -120,8 +124,19 @@ def _folder(
         files.append(StoredFile(name, (source / name).stat().st_size, digest.hexdigest()))
     if spare is None:  # only now, when nothing can stop it half-way
         for name in names:
-            (source / name).rename(into / PIPELINE / name)
-    found.kind, found.files, found.contained = DIFFUSERS, tuple(files), (str(parts["_class_name"]),)
+            (source / name).rename(place / name)
+    found.files = tuple(files)
+
+
+def _pipeline(source: Path, record: ModelRecord, found: _Found) -> list[str]:
+    """The files of a Diffusers folder that are needed."""
+    index = source / folders.INDEX
+    if not index.is_file():
+        raise InputError(f"{source} is no Diffusers folder (it has no {folders.INDEX}); give the folder that has one.")
+    what = record.title if record.source.kind == "hub" else source.name
+    parts = folders.read_index(index.read_bytes(), what)
+    found.kind, found.contained = DIFFUSERS, (str(parts["_class_name"]),)
+    return folders.choose(folders.local_names(source), parts, what, record.variant)
 
 
 def _file(
@@ -133,13 +148,14 @@ def _file(
     if known is not None:
         yield from _check_published(source, known, cancel)
     out = into / WEIGHTS
-    if header is not None and _one_file(header):
+    kind = _kept_as_it_is(header)
+    if header is not None and kind is not None:
         digest = hashlib.sha256()
         done, total = 0, source.stat().st_size
         for size in _copy(source, out, digest, cancel):
             done += size
             yield Event("copy", f"Copying {source.name}", done, total)
-        found.kind, found.sha256 = DIFFUSERS_FILE, digest.hexdigest()
+        found.kind, found.sha256 = kind, digest.hexdigest()
         found.contained = (f"{len(header.shapes)} tensors",)
         found.files = (StoredFile(WEIGHTS, total, found.sha256),)
         return
@@ -154,8 +170,13 @@ def _file(
     found.files = (StoredFile(WEIGHTS, out.stat().st_size, digest.hexdigest()),)
 
 
-def _one_file(header: Header) -> bool:
-    return header.kind is None and any(name.startswith(ONE_FILE) for name in header.shapes)
+def _kept_as_it_is(header: Header | None) -> str | None:
+    """The kind of a safetensors file that other libraries read themselves; None for all others."""
+    if header is None or header.kind is not None:
+        return None
+    if any(name.startswith(ONE_FILE) for name in header.shapes):
+        return DIFFUSERS_FILE
+    return adapters.FILE_KIND if adapters.is_lora(header) else None
 
 
 def _published(source: Path, record: ModelRecord) -> ModelFile | None:
@@ -222,7 +243,7 @@ def _stored(into: Path, record: ModelRecord, origin: dict[str, str], found: _Fou
         task=_task(found),
         kind=found.kind,
         licence=record.licence.id,
-        path=into / (PIPELINE if found.kind == DIFFUSERS else WEIGHTS),
+        path=into / PLACES.get(found.kind, WEIGHTS),
         files=found.files,
         origin=origin | ({"sha256": found.sha256} if found.sha256 else {}),
         added=datetime.now().astimezone().isoformat(timespec="seconds"),

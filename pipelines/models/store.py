@@ -54,7 +54,7 @@ class ModelStore(Shelf):
     def add(
         self, path: str | Path, id: str | None = None, name: str | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Event]:
-        """Add a file or a Diffusers folder; foreign files are converted without running anything in them.
+        """Add a file, a Diffusers folder or the folder of an adapter; foreign files are converted without running anything in them.
 
         id: a model of the catalog that this is, or an id of one's own. name: a title of one's own. Without both, a
         published file is known by its name, and any other gets an id from its name.
@@ -135,7 +135,7 @@ class ModelStore(Shelf):
 
     def _check(self, entry: Entry, file: StoredFile, cancel: CancelToken) -> Any:
         """What is wrong with one file, or ""; a generator of events."""
-        path = _base(entry.stored) / file.name if entry.stored else Path()
+        path = entry.stored.base / file.name if entry.stored else Path()
         if not path.is_file():
             return f"the file {file.name} is missing"
         digest = hashlib.sha256()
@@ -286,10 +286,6 @@ def finish(events: Iterator[Event]) -> Any:
     for event in events:
         value = event.value
     return value
-
-
-def _base(stored: StoredModel) -> Path:
-    return stored.path if stored.path.name == PIPELINE else stored.path.parent
 
 
 def _overall(event: Event, before: int, total: int) -> Event:

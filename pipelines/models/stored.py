@@ -14,7 +14,8 @@ from photos.files import write_atomically
 
 RECORD = "record.json"
 WEIGHTS = "model.safetensors"
-PIPELINE = "pipeline"
+PIPELINE, ADAPTER = "pipeline", "adapter"
+FOLDERS = (PIPELINE, ADAPTER)
 
 
 class State(StrEnum):
@@ -40,7 +41,7 @@ class StoredFile:
 class StoredModel:
     """A model that is here.
 
-    path: what a loader is given: the safetensors file, or the folder that Diffusers opens.
+    path: what a loader is given: the safetensors file, or the folder that Diffusers or peft opens.
     origin: where it came from: {"file" or "url" or "hub", "sha256"}. contained: what the source held.
     added, verified: dates as ISO text. problem: what is wrong with it, or "".
     """
@@ -65,11 +66,15 @@ class StoredModel:
         """Bytes of all files."""
         return sum(file.bytes for file in self.files)
 
+    @property
+    def base(self) -> Path:
+        """The folder that the files' names start from."""
+        return self.path if self.path.name in FOLDERS else self.path.parent
+
     def missing(self) -> str:
         """What a look at names and sizes finds wrong, or ""; the content is for `ModelStore.verify`."""
-        base = self.path if self.path.name == PIPELINE else self.path.parent
         for file in self.files:
-            path = base / file.name
+            path = self.base / file.name
             if not path.is_file():
                 return f"the file {file.name} is missing"
             if path.stat().st_size != file.bytes:
@@ -92,7 +97,7 @@ class StoredModel:
         try:
             data: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             name = data.pop("path")
-            if name not in (WEIGHTS, PIPELINE) or data["id"] != folder.name:
+            if name not in (WEIGHTS, *FOLDERS) or data["id"] != folder.name:
                 raise ValueError(f"it does not belong to {folder.name}")
             files = tuple(StoredFile(**file) for file in data.pop("files"))
             contained = tuple(data.pop("contained"))
