@@ -19,6 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from models.errors import Cancelled, EveryageError, InputError
+from pipelines.finetune_commands import finetune
 from pipelines.generate_commands import generate
 from pipelines.models.commands import cli as models_commands
 from pipelines.people_commands import cli as photos_commands
@@ -39,6 +40,7 @@ cli.add_typer(models_commands, name="models")
 cli.add_typer(photos_commands, name="photos")
 cli.command()(personalize)
 cli.command()(generate)
+cli.command()(finetune)
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]

@@ -49,7 +49,7 @@ def generate(
     mask: Annotated[Path | None, typer.Option(metavar="IMAGE", help="Light where the picture is made anew.")] = None,
     strength: Annotated[Number, typer.Option(help="How much of the start picture is made anew, 0 to 1.")] = None,
     adapter: Annotated[
-        list[str] | None, typer.Option(metavar="FILE[:WEIGHT]", help="A LoRA file or folder; may be repeated.")
+        list[str] | None, typer.Option(metavar="ID[:WEIGHT]", help="An adapter's id, file or folder; may be repeated.")
     ] = None,
     grid: Annotated[
         str | None, typer.Option(metavar="AXES", help='Compare, such as "guidance=cfg,apg;scale=4,8,12".')

@@ -50,7 +50,7 @@ def put_back(network: nn.Module, kept: Mapping[str, Tensor]) -> None:
 def _lay_in(name: str, layer: BaseTunerLayer, weight: float) -> dict[str, Tensor]:
     base = layer.get_base_layer()
     before = {key: p.data.clone() for key, p in base.named_parameters(recurse=False)}
-    layer.merge()  # type: ignore[no-untyped-call]
+    layer.merge()
     changed = {}
     for key, p in base.named_parameters(recurse=False):
         if torch.equal(p.data, before[key]):

@@ -17,13 +17,15 @@ class FinetuneSettings(BaseModel):
     side: pictures have about side x side pixels, None is the model's own. batch, accumulate: pictures side by side,
     and batches a step of the optimizer. rate: None is the method's own. rank_weight: of SaRA's rank loss. drop: share
     of the captions that are left out, so that guidance still has a free prediction. ema: horizon of the average of the
-    adapter's weights, 0 is none. samples: prompts that are drawn every `sample_every` steps.
+    adapter's weights, 0 is none. phrase: the words for pictures without any. samples: prompts that are drawn every
+    `sample_every` steps, none for captions of the folder; sample_every 0 draws nothing, None five times in all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     method: str = "sara"
     strength: Strength = "medium"
     model: Annotated[str, Field(max_length=1000)] = "portraits"
+    phrase: Annotated[str, Field(max_length=2000)] | None = None
     steps: Annotated[int, Field(ge=1, le=200_000)] = 800
     batch: Annotated[int, Field(ge=1, le=256)] = 4
     accumulate: Annotated[int, Field(ge=1, le=256)] = 1
@@ -39,10 +41,11 @@ class FinetuneSettings(BaseModel):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
     checkpointing: bool = False
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     save_every: Annotated[int, Field(ge=1)] = 100
     keep: Annotated[int, Field(ge=1, le=100)] = 2
     samples: Annotated[tuple[str, ...], Field(max_length=8)] = ()
-    sample_every: Annotated[int, Field(ge=1)] = 100
+    sample_every: Annotated[int, Field(ge=0)] | None = None
 
     @field_validator("method")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,16 +46,24 @@ class FinetuneTrainer:
         with seeded(settings.seed):
             self.config = settle(network, settings.method, budget_of(network, settings.strength))
             inject_adapter_in_model(self.config, network, ADAPTER)
+        for p in network.parameters():
+            if p.requires_grad:
+                p.data = p.data.float()  # steps are too small for half precision
+        self._start = self.adapter_state() if settings.method == "pissa" else {}
         if settings.checkpointing:
             network.enable_gradient_checkpointing()
         self.rate = settings.rate or learning_rate(self.config, settings.method)
         self.trainable = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer: Any = torch.optim.AdamW(self.trainable, self.rate, weight_decay=0.0)
+        self.weights = sum(p.numel() for p in self.trainable)
+        self.base_weights = sum(p.numel() for p in network.parameters()) - self.weights
+        self.optimizer: Any = _optimizer(settings.optimizer, self.trainable, self.rate)
         precision = _precision(settings.precision, family.device)
         self.accelerator = Accelerator(cpu=family.device.type == "cpu", mixed_precision=precision)
-        self.acting, self.optimizer = self.accelerator.prepare(network, self.optimizer)
+        # Not the network: of several processes each has its own, and `_share` joins what they learned. What wraps a
+        # network for that does not bear parameters that change, as SaRA's do at half time.
+        self.optimizer = self.accelerator.prepare(self.optimizer)
         # As the pool keeps it: dropout inside a base that is frozen would only blur what the adapter sees.
-        self.acting.eval()
+        network.eval()
         self.average = [p.detach().clone() for p in self.trainable] if settings.ema else []
         self.step = 0
         self.losses: list[float] = []
@@ -74,7 +83,8 @@ class FinetuneTrainer:
             ranked = self._rank_loss()
             if ranked.requires_grad:  # not where no matrix is large enough
                 self.accelerator.backward(settings.rank_weight * ranked)
-        if not torch.isfinite(torch.tensor(total)):
+        total = self._share(total)
+        if not math.isfinite(total):
             raise EveryageError("The training's numbers ran over; start again with a lower learning rate.")
         self.optimizer.step()
         self.step += 1
@@ -83,6 +93,15 @@ class FinetuneTrainer:
         if settings.method == "sara" and settings.reselect and self.step == settings.steps // 2:
             self._reselect()
         return total
+
+    def _share(self, loss: float) -> float:
+        """Means over all processes: the gradients, in place, and the loss."""
+        if self.accelerator.num_processes == 1:
+            return loss
+        for p in self.trainable:
+            if p.grad is not None:
+                p.grad = self.accelerator.reduce(p.grad, "mean")
+        return float(self.accelerator.reduce(torch.tensor(loss, device=self.family.device), "mean"))
 
     def _loss(self, batch: int) -> Tensor:
         """Of the batch of this number, counted from 0 over the whole training and all processes."""
@@ -142,6 +161,17 @@ class FinetuneTrainer:
         from models.adapters import adapter_state
 
         return {name: value.detach().cpu().clone() for name, value in adapter_state(self.network, ADAPTER).items()}
+
+    def result(self) -> tuple[Any, dict[str, Tensor]]:
+        """(settings, tensors) of the adapter as it is now, or of the average, in a form that any base takes.
+
+        PiSSA's factors belong to a base without them, so what they gained is given as a LoRA of twice the rank.
+        """
+        with self.averaged():
+            state = self.adapter_state()
+        if not self._start:
+            return self.config, state
+        return doubled(self.config, self._start, state)
 
     def save(self, path: Path) -> None:
         """All that `load` needs to go on, whole or not at all."""
@@ -203,14 +233,33 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
+def doubled(config: Any, before: dict[str, Tensor], after: dict[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+    """The difference of two LoRAs of one form, as a LoRA of twice the rank: B A - B0 A0 = [B, -B0] [A; A0]."""
+    from models.adapters import LoraConfig
+
+    joined = {
+        name: torch.cat([value, before[name]], 0) if ".lora_A." in name else torch.cat([value, -before[name]], 1)
+        for name, value in after.items()
+    }
+    made = LoraConfig(r=2 * config.r, lora_alpha=2 * config.lora_alpha, target_modules=config.target_modules)
+    return made, joined
+
+
+def _optimizer(name: str, trainable: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    """Raises InputError for one whose package is not here."""
+    if name == "adamw":
+        return torch.optim.AdamW(trainable, rate, weight_decay=0.0)
+    try:
+        import bitsandbytes
+    except ImportError as error:
+        raise InputError("The 8-bit optimizer needs the package bitsandbytes; install it, or choose adamw.") from error
+    made: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(trainable, rate, weight_decay=0.0)
+    return made
+
+
 def _precision(wanted: str, device: torch.device) -> str:
     if wanted != "auto":
         return wanted
     if device.type != "cuda":
         return "no"
     return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-
-
-def parameters_of(network: nn.Module) -> int:
-    """How many weights are trained."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -104,15 +104,16 @@ class DiffusionModels:
         return next((s.title for s in self.store.ready() if s.id == model), model), path
 
     @contextmanager
-    def use(self, *choices: ModelChoice) -> Iterator[list[Any]]:
+    def use(self, *choices: ModelChoice, purpose: str = "making") -> Iterator[list[Any]]:
         """The loaded pipelines of different models, held by one run at a time: adapters and memory modes change them.
 
-        Several are taken in the order of their folders, so that two runs never wait for each other.
+        Several are taken in the order of their folders, so that two runs never wait for each other. Each purpose has
+        its own copy: pictures can be made while the same model is being trained.
         """
         found: dict[Path, Any] = {}
         with ExitStack() as stack:
             for choice in sorted(choices, key=lambda c: c.folder):
-                key = ("diffusion", str(choice.folder))
+                key = ("diffusion", purpose, str(choice.folder))
                 held = stack.enter_context(self.runtime.pool.use(key, partial(self._load, choice)))
                 stack.enter_context(held["lock"])
                 found[choice.folder] = held["pipe"]

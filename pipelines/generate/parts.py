@@ -32,12 +32,16 @@ class Parts:
     @contextmanager
     def using(self, group: Group) -> Iterator[None]:
         """The group is on the device inside the block."""
-        self._move(group, self.device)
+        self.bring(group)
         try:
             yield
         finally:
             if group not in _STAYS[self.swap]:
                 self._move(group, torch.device("cpu"))
+
+    def bring(self, group: Group) -> None:
+        """The group is on the device from now on."""
+        self._move(group, self.device)
 
     def _move(self, group: Group, device: torch.device) -> None:
         for part in self.groups.get(group, ()):

@@ -54,7 +54,7 @@ class ModelStore(Shelf):
     def add(
         self, path: str | Path, id: str | None = None, name: str | None = None, cancel: CancelToken | None = None
     ) -> Iterator[Event]:
-        """Add a file, a Diffusers folder or the folder of an adapter; foreign files are converted without running anything in them.
+        """Add a file, a Diffusers folder or an adapter; foreign files are converted without running anything in them.
 
         id: a model of the catalog that this is, or an id of one's own. name: a title of one's own. Without both, a
         published file is known by its name, and any other gets an id from its name.
