@@ -21,13 +21,14 @@ from pipelines.errors import InputError
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
+from ui import plots
 from ui.age import people as age_people
 from ui.age import result
 from ui.age import work as age_work
 from ui.age.photo import take
 from ui.age.state import BOTH, GLOBAL, Choices, PhotoState, Shelf
-from ui.background import Desk, Task
-from ui.people import acts, crops, form, learn, plots, shown, timeline, words, work
+from ui.background import Desk, Task, status
+from ui.people import acts, crops, form, learn, shown, timeline, words, work
 from ui.people.acts import Outcome
 from ui.people.state import Choice
 from ui.people.timeline import Bar
@@ -285,7 +286,7 @@ def test_a_failed_task_says_why_and_a_defect_is_reported() -> None:
 def test_an_import_ends_on_the_persons_page(oma: Services) -> None:
     task = oma.desk.task
     assert task and task.kind == "import" and task.subject == "Oma"
-    assert "Imported: 6 new photos with 6 faces." in work.status(task)
+    assert "Imported: 6 new photos with 6 faces." in status(task)
     person = oma.collection.people.get("Oma")
     assert person.consent is not None and person.ages == (20, 70)
     given = oma.collection.library.consent("Oma")
@@ -301,7 +302,7 @@ def test_uploads_are_copied_and_then_deleted(services: Services) -> None:
     home = order.sources[0].parent
     assert home.is_dir()
     work.start_import(services, order)
-    assert "1 new photo" in work.status(wait(services)) and not home.exists()
+    assert "1 new photo" in status(wait(services)) and not home.exists()
     (photo,) = services.collection.library.photos()
     assert photo.path and photo.path.is_relative_to(services.settings.data / "people")
 
@@ -323,7 +324,7 @@ def test_refused_files_are_listed_with_reasons(services: Services, tmp_path: Pat
 
 def test_a_place_that_is_gone_is_a_sentence(services: Services, tmp_path: Path) -> None:
     work.start_import(services, form.Order((tmp_path / "gone",), False))
-    assert "check the name" in work.status(wait(services)) and wait(services).ended == "failed"
+    assert "check the name" in status(wait(services)) and wait(services).ended == "failed"
 
 
 # Whose face it is
@@ -489,7 +490,7 @@ def test_unnamed_faces_are_grouped_only_with_consent_and_then_named(services: Se
         work.start_group(services, {})
     work.start_group(services, {"consent": "yes"})
     task = wait(services)
-    assert task.ended == "done" and task.result == 2 and "Name those that you know" in work.status(task)
+    assert task.ended == "done" and task.result == 2 and "Name those that you know" in status(task)
     given = services.collection.library.consent()
     assert given and given.text == words.COLLECTION_CONSENT
     view = shown.parts(services, choice)["view"]
@@ -526,7 +527,7 @@ def test_training_shows_previews_curves_and_then_its_card(oma: Services) -> None
     assert "5 photos" in shown.parts(oma, OMA)["learn"] and "Learn how Oma ages" in shown.parts(oma, OMA)["learn"]
     work.start_training(oma, "Oma", {"preset": "official", "steps": "6"})
     task = wait(oma)
-    assert task.ended == "done" and "Everyage knows how Oma ages" in work.status(task)
+    assert task.ended == "done" and "Everyage knows how Oma ages" in status(task)
     asked = oma.personalizer.asked[0]  # type: ignore[attr-defined]
     assert (asked.preset, asked.steps) == ("official", 6)
     view = task.shown["train"]
@@ -543,7 +544,7 @@ def test_a_stopped_training_goes_on(oma: Services) -> None:
     while task.version < 4:
         threading.Event().wait(0.01)
     oma.desk.stop()
-    assert "Stopped. What is done is kept" in work.status(wait(oma))
+    assert "Stopped. What is done is kept" in status(wait(oma))
     reached = oma.personalizer.unfinished("Oma")
     assert reached and reached < STEPS and f"Go on from step {reached}" in shown.parts(oma, OMA)["learn"]
     work.start_training(oma, "Oma", {"go": "on", "preset": "official"})
@@ -569,7 +570,7 @@ def test_too_few_photos_are_said_instead_of_the_form(services: Services, tmp_pat
 
 def test_measuring_ends_with_a_report_to_fetch(oma: Services) -> None:
     work.start_evaluation(oma, "Oma")
-    assert "has not been learnt yet" in work.status(wait(oma))
+    assert "has not been learnt yet" in status(wait(oma))
     work.start_training(oma, "Oma", {})
     wait(oma)
     work.start_evaluation(oma, "Oma")

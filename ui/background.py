@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import Cancelled, EveryageError, InputError
 from pipelines.events import CancelToken, Event
+from ui import views
 
 Work = Callable[[CancelToken], Iterator[Event]]
 STOPPED = "Stopped. What is done is kept, and the next start goes on from there."
@@ -20,7 +21,8 @@ _numbers = itertools.count(1)
 class Task:
     """One piece of work in a thread of its own.
 
-    kind: a word for programs; subject: what it is about, a person's name for example.
+    kind: a word for programs; subject: what it is about, a person's name for example. waiting: what to say before the
+    work itself says something; told: what came of it, in a sentence or two.
     latest: what the work said last; shown: the last event of each stage that carried a value; version: rises with both.
     ended: None while it runs, then "done", "stopped" or "failed"; sentence: what to tell the person about that;
     result: the value of the event "done".
@@ -30,6 +32,8 @@ class Task:
     subject: str
     work: Work
     report: Callable[[Exception], None]
+    waiting: str = "Working"
+    told: Callable[[Task], str] = lambda _: "Done."
     number: int = field(default_factory=lambda: next(_numbers))
     cancel: CancelToken = field(default_factory=CancelToken)
     latest: Event | None = None
@@ -72,6 +76,21 @@ class Task:
         self.version += 1
 
 
+def status(task: Task | None) -> str:
+    """How far the task is, or how it ended, as HTML."""
+    if task is None:
+        return views.note("")
+    if task.ended is None:
+        stopping = task.cancel.cancelled
+        event = task.latest
+        if stopping or event is None:
+            return views.progress("Stopping" if stopping else f"{task.waiting} …", None, None)
+        return views.progress(event.message, event.fraction, event.seconds_left)
+    if task.ended == "done":
+        return views.note(task.told(task), "good")
+    return views.note(task.sentence, "error" if task.ended == "failed" else "info")
+
+
 class Desk:
     """Takes one task at a time, for all tabs together: two would only slow each other down."""
 
@@ -91,11 +110,18 @@ class Desk:
         task = self._task
         return task if task is not None and task.ended is None else None
 
-    def begin(self, kind: str, subject: str, work: Work) -> Task:
+    def begin(
+        self,
+        kind: str,
+        subject: str,
+        work: Work,
+        waiting: str = "Working",
+        told: Callable[[Task], str] = lambda _: "Done.",
+    ) -> Task:
         """Start a task. Raises InputError while another one runs."""
         with self._lock:
             self.require_free()
-            self._task = Task(kind, subject, work, self._report)
+            self._task = Task(kind, subject, work, self._report, waiting, told)
             self._task.start()
             return self._task
 

@@ -51,7 +51,7 @@ def assemble(services: Services) -> gr.Blocks:
 
     import gradio as gr
 
-    from ui import age, generate, models, people, views
+    from ui import age, finetune, generate, models, people, views
     from ui.help import HELP
     from ui.widgets import plain
 
@@ -64,6 +64,8 @@ def assemble(services: Services) -> gr.Blocks:
                 people.build(app, tab, services)
             with gr.Tab("Generate", id="generate", elem_id="generate-page") as tab:
                 generate.build(app, tab, services)
+            with gr.Tab("Fine-tune", id="finetune", elem_id="finetune-page") as tab:
+                finetune.build(app, tab, services)
             with gr.Tab("Models", id="models", elem_id="models-page") as tab:
                 models.build(app, tab, services)
         with gr.Accordion("Help", open=False, elem_id="help"):
@@ -115,7 +117,9 @@ def serve(settings: Settings) -> None:
 
 def private_paths(data: Path) -> list[Path]:
     """Everything in the data folder that is no business of a browser, whether it is there yet or not."""
-    known = {data / name for name in ("history", "generated", "originals", "cache", "models", "people", "jobs")}
+    known = {
+        data / name for name in ("history", "generated", "originals", "cache", "models", "people", "finetune", "jobs")
+    }
     found = {path for path in data.iterdir() if path.name != "served"} if data.is_dir() else set()
     return sorted(known | found)
 

@@ -20,6 +20,7 @@ from ui.background import Desk
 if TYPE_CHECKING:
     from pipelines.aging import AgingPipeline
     from pipelines.collection import Collection
+    from pipelines.finetune.finetuner import Finetuner
     from pipelines.generate.gallery import Gallery
     from pipelines.generate.generator import ImageGenerator
     from pipelines.personalize import Personalizer
@@ -100,6 +101,7 @@ class Services:
         self._personalizer = personalizer
         self._generator: ImageGenerator | None = None
         self._gallery: Gallery | None = None
+        self._finetuner: Finetuner | None = None
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
 
@@ -143,6 +145,16 @@ class Services:
 
                 self._generator = ImageGenerator(self._get_runtime(), self.settings.data)
             return self._generator
+
+    @property
+    def finetuner(self) -> Finetuner:
+        """What teaches a generator from a folder of pictures."""
+        with self._lock:
+            if self._finetuner is None:
+                from pipelines.finetune.finetuner import Finetuner
+
+                self._finetuner = Finetuner(self._get_runtime(), self.settings.data)
+            return self._finetuner
 
     @property
     def gallery(self) -> Gallery:

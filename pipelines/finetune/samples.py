@@ -20,8 +20,8 @@ from pipelines.generate.settings import GenerateSettings
 STEPS = 20
 TIMES = 5
 PROMPTS = 2
-SIDE = 256
-"""Pixels of a picture's longer side on the strip."""
+SIDE, LEAST = 256, 96
+"""Pixels of a picture's longer side on the strip, and of its shorter one."""
 
 
 def prompts_for(settings: FinetuneSettings, pictures: Sequence[TrainingPicture]) -> list[str]:
@@ -92,4 +92,5 @@ def _small(path: Path) -> Image.Image:
     with Image.open(path) as image:
         made = image.convert("RGB")
     made.thumbnail((SIDE, SIDE))
-    return made
+    times = -(-LEAST // min(made.size))  # labels need some room
+    return made.resize((made.width * times, made.height * times), Image.Resampling.NEAREST) if times > 1 else made

@@ -15,7 +15,7 @@ from ui import views
 from ui.generate import compare, controls, result, work
 from ui.generate import views as own
 from ui.generate.result import GalleryPanel, Shelf
-from ui.generate.state import ANTI_BURN, IDEAS, OWN, Form, guidance_of
+from ui.generate.state import ADAPTERS, ANTI_BURN, IDEAS, OWN, Form, guidance_of
 from ui.pictures import data_uri
 from ui.services import Run, Services
 from ui.views import Picture
@@ -254,6 +254,8 @@ def _bind_memory(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
         offered = [(choice.title, choice.id) for choice in choices]
         found = {panel.named("model"): gr.Dropdown(choices=offered or [("No model yet", model)]),
                  panel.named("weak"): gr.Dropdown(choices=[("None", ""), *offered])}  # fmt: skip
+        kept = [("None", ""), *((a.title, a.id) for a in page.services.generator.models.adapters())]
+        found |= {panel.named(f"adapter{i + 1}"): gr.Dropdown(choices=kept) for i in range(ADAPTERS)}
         return found | paper(model)
 
     def paper(model: str) -> Updates:

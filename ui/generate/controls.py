@@ -13,6 +13,7 @@ from ui.widgets import live, plain
 
 BURN = "Keeps colours and contrast calm where a strong guidance would burn them."
 WEAK = "For autoguidance alone: an earlier or smaller version of the model, chosen here or given as a folder."
+ADAPTER = "What you trained or added; or the path of a LoRA file or an adapter's folder."
 SEED = "-1 draws a new one each time; the same seed and settings give the same picture."
 START = "Begin with a picture in place of noise. Brush over the parts to change; without a brush all of it may change."
 
@@ -123,7 +124,8 @@ def _adapters(first: Form) -> tuple[Any, ...]:
     with gr.Accordion("Adapters", open=False, elem_id="g-adapters"):
         for i in range(ADAPTERS):
             with gr.Row():
-                found.append(gr.Textbox("", label=f"Adapter {i + 1}", elem_id=f"g-adapter-{i + 1}", scale=3,
-                                        placeholder="LoRA file or folder (.safetensors)"))  # fmt: skip
+                found.append(gr.Dropdown([("None", "")], value="", label=f"Adapter {i + 1}", scale=3,
+                                         elem_id=f"g-adapter-{i + 1}", allow_custom_value=True,
+                                         info=ADAPTER if i == 0 else None))  # fmt: skip
                 found.append(gr.Slider(-2, 2, 1.0, step=0.05, label="Weight", elem_id=f"g-weight-{i + 1}", scale=2))
     return tuple(found)

@@ -15,7 +15,7 @@ from ui.services import Services
 from ui.widgets import STATIC, plain
 
 SCRIPT = (STATIC / "drop.js").read_text(encoding="utf-8")
-KINDS = ".jpg,.jpeg,.png,.webp,.heic,.heif,.zip"
+KINDS = ".jpg,.jpeg,.jpe,.png,.webp,.heic,.heif,.zip"
 HOME = "import"  # the folder of uploads
 MOST_FOLDERS = 16  # levels of folders that an upload keeps
 NOTHING = "First give photos: drop them, choose files or a folder, or write where they lie."
@@ -48,7 +48,7 @@ def view(services: Services, number: int = 0) -> str:
     <input name="place" type="text" placeholder="/home/me/Pictures/Grandma" autocomplete="off" spellcheck="false">
   </label>"""
     return f"""
-<form data-number="{number}" class="ea-form" autocomplete="off">
+<form data-number="{number}" data-sends="import" class="ea-form" autocomplete="off">
   <div class="ea-drop">
     <p><b>Drop photos, a folder or a zip here</b><br>JPEG, PNG, WebP, HEIC; thousands at once are fine</p>
     <div class="ea-drop-buttons">

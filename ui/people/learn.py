@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ui import plots
 from ui import views as common
-from ui.people import faces, plots, words
+from ui.people import faces, words
 from ui.pictures import data_uri
 
 if TYPE_CHECKING:

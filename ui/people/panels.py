@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from ui import views as common
-from ui.people import form, learn, work
+from ui.background import status
+from ui.people import form, learn
 from ui.people.shown import parts
 from ui.people.state import Choice
 from ui.services import Services
@@ -82,7 +83,7 @@ def show_status(panels: Panels, services: Services) -> dict[Any, Any]:
     task = services.desk.task
     report = task.result if task is not None and task.kind == "evaluate" and task.ended == "done" else None
     return {
-        panels.status: work.status(task),
+        panels.status: status(task),
         panels.report: gr.DownloadButton(value=str(report) if report else None, visible=report is not None),
         panels.stop: gr.Button(visible=services.desk.running is not None),
         panels.undo: gr.Button(visible=False),

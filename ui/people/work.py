@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import InputError
 from pipelines.events import CancelToken, Event
-from ui import views
 from ui.background import Task
 from ui.people import words
 from ui.people.form import Order
@@ -18,8 +17,6 @@ from ui.services import Services
 
 if TYPE_CHECKING:
     from pipelines.personalize import PersonalizeOptions
-
-STAGES = {"import": "Importing", "group": "Grouping the faces", "train": "Learning", "evaluate": "Measuring"}
 
 
 def start_import(services: Services, order: Order) -> Task:
@@ -34,7 +31,7 @@ def start_import(services: Services, order: Order) -> Task:
             if order.keep:
                 discard(services, order.sources)
 
-    return services.desk.begin("import", order.person or "", work)
+    return services.desk.begin("import", order.person or "", work, "Importing", finished)
 
 
 def discard(services: Services, uploads: tuple[Path, ...]) -> None:
@@ -52,7 +49,9 @@ def start_group(services: Services, fields: dict[str, str]) -> Task:
         if fields.get("consent") != "yes":
             raise InputError("Tick the box first: faces are told apart only with your consent.")
         library.give_consent(text=words.COLLECTION_CONSENT)
-    return services.desk.begin("group", "", lambda cancel: services.collection.group(cancel=cancel))
+    return services.desk.begin(
+        "group", "", lambda cancel: services.collection.group(cancel=cancel), "Grouping the faces", finished
+    )
 
 
 def start_training(services: Services, name: str, fields: dict[str, str]) -> Task:
@@ -60,7 +59,11 @@ def start_training(services: Services, name: str, fields: dict[str, str]) -> Tas
     options = services.personalizer.unfinished_options(name) if fields.get("go") else None
     options = options or training_options(fields)
     return services.desk.begin(
-        "train", name, lambda cancel: with_previews(services.personalizer.run(name, options, cancel))
+        "train",
+        name,
+        lambda cancel: with_previews(services.personalizer.run(name, options, cancel)),
+        "Learning",
+        finished,
     )
 
 
@@ -85,7 +88,7 @@ def start_evaluation(services: Services, name: str) -> Task:
         shutil.copyfile(page, report)
         yield Event("done", "Measured", 1, 1, 0.0, value=report)
 
-    return services.desk.begin("evaluate", name, work)
+    return services.desk.begin("evaluate", name, work, "Measuring", finished)
 
 
 def with_previews(events: Iterator[Event]) -> Iterator[Event]:
@@ -97,21 +100,6 @@ def with_previews(events: Iterator[Event]) -> Iterator[Event]:
             newest = view.preview or newest
             event = replace(event, value=replace(view, preview=newest))
         yield event
-
-
-def status(task: Task | None) -> str:
-    """How far the task is, or how it ended."""
-    if task is None:
-        return views.note("")
-    if task.ended is None:
-        stopping = task.cancel.cancelled
-        event = task.latest
-        if stopping or event is None:
-            return views.progress("Stopping" if stopping else f"{STAGES[task.kind]} …", None, None)
-        return views.progress(event.message, event.fraction, event.seconds_left)
-    if task.ended == "done":
-        return views.note(finished(task), "good")
-    return views.note(task.sentence, "error" if task.ended == "failed" else "info")
 
 
 def finished(task: Task) -> str:

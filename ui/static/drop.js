@@ -1,18 +1,18 @@
-// The form that takes photos: collects what is dropped or chosen, hands the files over one by one when it is sent, and
-// only then says "click" with act "import". `element`, `trigger`, `upload` and `watch` come from Gradio.
-const ACCEPTED = /\.(jpe?g|jpe|png|webp|hei[cf]|zip)$/i;
+// A form that takes files: collects what is dropped or chosen, hands the files over one by one when it is sent, and only
+// then says "click" with the act in its data-sends. `element`, `trigger`, `upload` and `watch` come from Gradio.
 const AT_ONCE = 4;
 let chosen = [];  // {file, name}: name with its folders, from which an age may be read
 let busy = false;
 const part = (name) => element.querySelector(`[data-part="${name}"]`);
+const accepted = (name) => part('files').accept.split(',').some((end) => name.toLowerCase().endsWith(end));
 const say = (text) => { part('said').textContent = text; };
 const size = (bytes) => bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : bytes < 1e9 ? `${Math.round(bytes / 1e6)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
 
 function add(files) {
   const known = new Set(chosen.map(({file, name}) => `${name}|${file.size}`));
-  const fresh = files.filter(({file, name}) => ACCEPTED.test(name) && !known.has(`${name}|${file.size}`));
+  const fresh = files.filter(({file, name}) => accepted(name) && !known.has(`${name}|${file.size}`));
   chosen = chosen.concat(fresh);
-  const left = files.filter(({name}) => !ACCEPTED.test(name)).length;
+  const left = files.filter(({name}) => !accepted(name)).length;
   const bytes = chosen.reduce((sum, {file}) => sum + file.size, 0);
   const what = `${chosen.length.toLocaleString('en')} ${chosen.length === 1 ? 'file' : 'files'} chosen, ${size(bytes)}`;
   say((chosen.length ? `${what}.` : 'Nothing chosen yet.') + (left ? ` ${left} of another kind left out.` : ''));
@@ -80,7 +80,7 @@ element.addEventListener('change', (event) => {
 });
 element.addEventListener('input', (event) => {
   // Telling faces apart needs a yes, and a name asks for it.
-  if (event.target.name === 'person') {
+  if (event.target.name === 'person' && part('who')) {
     const named = event.target.value.trim() !== '';
     part('who').hidden = !named;
     part('consent').required = named;
@@ -99,14 +99,14 @@ element.addEventListener('submit', async (event) => {
   event.preventDefault();
   if (busy) return;
   const form = event.target;
-  const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => typeof value === 'string'));
+  const fields = Object.fromEntries([...new FormData(form, event.submitter)].filter(([, value]) => typeof value === 'string'));
   busy = true;
   part('send').disabled = true;
   try {
     const {handed, failed} = await handOver();
     if (failed.length) say(`${failed.length} of ${chosen.length} files could not be handed over, such as ${failed[0]}.`);
     else if (handed.length) say('Handed over.');
-    trigger('click', {act: 'import', fields, files: handed});
+    trigger('click', {act: form.dataset.sends, fields, files: handed});
   } finally {
     busy = false;
     part('send').disabled = false;
@@ -116,6 +116,7 @@ element.addEventListener('submit', async (event) => {
 watch('value', () => {
   clear();
   element.querySelector('form').reset();
+  if (!part('who')) return;
   part('who').hidden = true;
   part('consent').required = false;
 });

@@ -7,6 +7,7 @@ from html import escape
 from itertools import pairwise
 
 LOSSES = {
+    "loss": "Still wrong",
     "personal": "Likeness to the photos",
     "likeness": "Likeness",
     "age": "Age as asked for",

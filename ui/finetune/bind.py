@@ -1,0 +1,108 @@
+"""What happens when: the page's events, each a thin layer between widgets and the functions of the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from pipelines.errors import EveryageError
+from ui import views
+from ui.background import Task
+from ui.finetune import form, panels, work
+from ui.services import Services
+from ui.widgets import Said
+
+Updates = dict[Any, Any]
+HIDDEN = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE = HIDDEN | {"queue": False}
+PRESS = HIDDEN | {"concurrency_id": "finetune", "concurrency_limit": 4}
+EVERY = 1.0  # seconds between two looks at the work in the background
+
+
+@dataclass
+class Page:
+    """The widgets and the tab's state that the events share."""
+
+    services: Services
+    panels: panels.Panels
+
+    def __post_init__(self) -> None:
+        self.seen = gr.State((0, 0))  # the number and version of the task that the tab has drawn last
+        self.timer = gr.Timer(EVERY, active=False)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that an event may change."""
+        return [*vars(self.panels).values(), self.seen, self.timer]
+
+    def guarded(self, act: Callable[[], Updates]) -> Updates:
+        """What the act updates; whatever goes wrong is a sentence in the status line."""
+        try:
+            return act()
+        except EveryageError as error:
+            text = str(error)
+        except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
+            self.services.report(error)
+            text = f"Something went wrong ({type(error).__name__}); the terminal says more."
+        return {self.panels.status: views.note(text, "error")}
+
+
+def bind(tab: gr.Tab, page: Page) -> None:
+    """Connect the page's widgets."""
+    services, shown = page.services, page.panels
+
+    def entered() -> Updates:
+        return page.guarded(
+            lambda: panels.show(shown, services) | {page.timer: gr.Timer(active=services.desk.running is not None)}
+        )
+
+    def begun(task: Task) -> Updates:
+        updates = panels.show(shown, services) | {page.timer: gr.Timer(active=True)}
+        return updates | {shown.form: form.view(services, task.number)}
+
+    def sent(event: gr.EventData) -> Updates:
+        said = Said.of(event)
+
+        def start() -> Updates:
+            services.desk.require_free()
+            return begun(work.start(services, form.read(services, said.fields, said.files)))
+
+        return page.guarded(start)
+
+    def pressed(event: gr.EventData) -> Updates:
+        said = Said.of(event)
+
+        def act() -> Updates:
+            if said.act == "go_on":
+                return begun(work.go_on(services, said.id))
+            if said.act == "forget":
+                work.forget(services, said.id)
+            elif said.act == "remove":
+                services.models.remove(said.id)
+            return panels.show(shown, services)
+
+        return page.guarded(act)
+
+    def look(seen: tuple[int, int]) -> Updates:
+        task = services.desk.task
+        now = (task.number, task.version) if task else (0, 0)
+        if task is None or now == tuple(seen):
+            return {page.timer: gr.Timer(active=services.desk.running is not None)}
+        updates = {page.seen: now} | panels.show_work(shown, services)
+        if task.ended is not None:
+            updates |= panels.show(shown, services) | {page.timer: gr.Timer(active=False)}
+        return updates
+
+    def stop() -> Updates:
+        services.desk.stop()
+        return panels.show_work(shown, services)
+
+    tab.select(entered, None, page.outputs, **HIDDEN)
+    shown.form.click(sent, None, page.outputs, **PRESS)
+    for part in (shown.waiting, shown.adapters):
+        part.click(pressed, None, page.outputs, **PRESS)
+    page.timer.tick(look, page.seen, page.outputs, **AT_ONCE)
+    shown.stop.click(stop, None, page.outputs, **AT_ONCE)
