@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.errors import InputError
-from pipelines.finetune.methods import METHODS, SHARES, budget_of, learning_rate, settle
+from pipelines.finetune.methods import METHODS, SHARES, SMALL, budget_of, learning_rate, settle
 from tests import tiny_diffusion
 
 pytestmark = pytest.mark.filterwarnings("ignore:SaRA's authors advise")
@@ -52,7 +52,9 @@ def test_learning_rates() -> None:
     config = settle(net, "sara", 1000)
     net.add_adapter(config)
     assert learning_rate(config, "sara") == pytest.approx(1e-3 * 2.718281828 ** (-350 * config.threshold))
-    assert learning_rate(settle(network(), "lora", 1000), "lora") == METHODS["lora"].rate
+    lora = settle(network(), "lora", 1000)
+    assert learning_rate(lora, "lora") == METHODS["lora"].rate
+    assert set(SMALL) == set(METHODS) and learning_rate(lora, "lora", 25_000_000) == SMALL["lora"]
 
 
 def test_what_does_not_fit_is_said() -> None:

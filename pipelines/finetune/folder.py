@@ -74,7 +74,7 @@ def read_folder(folder: str | Path, phrase: str | None = None, side: int | None 
         try:
             photo = open_photo(path)
         except InputError as error:
-            problems.append(Problem(path, str(error)))
+            problems.append(Problem(path, str(error).replace(str(path), path.name)))
             continue
         if photo.sha256 in seen:
             problems.append(

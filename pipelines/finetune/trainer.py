@@ -46,16 +46,17 @@ class FinetuneTrainer:
         with seeded(settings.seed):
             self.config = settle(network, settings.method, budget_of(network, settings.strength))
             inject_adapter_in_model(self.config, network, ADAPTER)
+        base = sum(p.numel() for p in network.parameters() if not p.requires_grad)
         for p in network.parameters():
             if p.requires_grad:
                 p.data = p.data.float()  # steps are too small for half precision
         self._start = self.adapter_state() if settings.method == "pissa" else {}
         if settings.checkpointing:
             network.enable_gradient_checkpointing()
-        self.rate = settings.rate or learning_rate(self.config, settings.method)
+        self.rate = settings.rate or learning_rate(self.config, settings.method, base)
         self.trainable = [p for p in network.parameters() if p.requires_grad]
         self.weights = sum(p.numel() for p in self.trainable)
-        self.base_weights = sum(p.numel() for p in network.parameters()) - self.weights
+        self.base_weights = base
         self.optimizer: Any = _optimizer(settings.optimizer, self.trainable, self.rate)
         precision = _precision(settings.precision, family.device)
         self.accelerator = Accelerator(cpu=family.device.type == "cpu", mixed_precision=precision)

@@ -109,6 +109,33 @@ def convert(
 
 
 @cli.command()
+def export(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ADAPTER", help="An adapter's id, or its folder.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file (lora, lycoris) or new folder (merged, peft).")],
+    form: Annotated[str, typer.Option(help="lora, lycoris, merged or peft.")] = "lora",
+    rank: Annotated[int, typer.Option(help="Of a LoRA: more loses less.")] = 32,
+    weight: Annotated[float, typer.Option(help="What the adapter's change is multiplied by.")] = 1.0,
+    model: Annotated[str | None, typer.Option(metavar="ID", help="The base, if not the one that it names.")] = None,
+    as_json: Json = False,
+    data: Data = None,
+) -> int:
+    """Write an adapter of the app for other programs, or its model with the adapter in it."""
+    store = _store(ctx, data)
+    from pipelines.crash import crash_log
+
+    with crash_log(store.settings.data):
+        from pipelines.finetune.exporting import export as write
+        from pipelines.generate.loading import DiffusionModels
+        from pipelines.runtime import Runtime
+
+        models = DiffusionModels(Runtime(store.settings), store.settings.data)
+        done = write(models, id, form, out, model, rank, weight)  # type: ignore[arg-type]
+    facts = {"out": str(done.path), "form": done.form, "bytes": done.bytes, "lost": round(done.lost, 5)}
+    return _say(facts, as_json, done.sentence())
+
+
+@cli.command()
 def verify(
     ctx: typer.Context,
     id: Annotated[str | None, typer.Argument(metavar="[ID]", help="One model; without it, all that are here.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ui import plots
@@ -110,7 +111,8 @@ def figures(card: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("pictures", "Pictures", "As many were learnt from"),
     ):
         if isinstance(card.get(key), str | int):
-            found.append((name, str(card[key])[:60], meaning))
+            told = str(card[key])
+            found.append((name, Path(told).name[:60] if key == "base" else told[:60], meaning))
     if isinstance(settings, dict) and isinstance(settings.get("steps"), int):
         found.append(("Steps", f"{settings['steps']:,}", "Steps of training"))
     if isinstance(card.get("bytes"), int):
