@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import EveryageError, InputError
+from models.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.console import Progress
@@ -48,6 +48,10 @@ def finetune(
     checkpointing: Annotated[bool, typer.Option("--checkpointing", help="Less memory, slower.")] = False,
     precision: Annotated[str | None, typer.Option(help="auto, no, fp16 or bf16.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="adamw, or adamw8bit where bitsandbytes is here.")] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="METHOD,...", help="Compare methods; --out gets a table and a grid.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="With --compare: so many trainings a method.")] = 1,
     check: Annotated[bool, typer.Option("--check", help="Only look at the folder and count the memory.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")] = None,
@@ -76,7 +80,10 @@ def finetune(
             values["min_snr"] = min_snr or None
         chosen = finetune_settings(values)
         tuner = Finetuner(Runtime(settings), settings.data)
-        facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress)
+        if compare is not None:
+            facts = _compare(tuner, folder, chosen, compare.split(","), seeds, out, progress)
+        else:
+            facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress)
     print(json.dumps(facts) if as_json else facts["sentence"])
     return 0
 
@@ -99,6 +106,36 @@ def _look(tuner: Finetuner, folder: Path, settings: FinetuneSettings) -> dict[st
     }
 
 
+def _compare(
+    tuner: Finetuner,
+    folder: Path,
+    settings: FinetuneSettings,
+    methods: list[str],
+    seeds: int,
+    out: Path | None,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train several methods and write what came of them; a comparison that was stopped goes on."""
+    from photos.results import save_image
+    from pipelines.finetune.comparing import compare
+
+    if out is None:
+        raise InputError("A comparison needs --out DIR, a folder for its table, its grid and the adapters.")
+    found = None
+    for event in compare(tuner, folder, settings, [m.strip() for m in methods], range(seeds), out):
+        progress.show(event)
+        found = event.value if event.stage in ("compare", "done") else found
+    assert found is not None
+    (out / "comparison.json").write_text(json.dumps(found.as_dict(), indent=1))
+    save_image(found.grid, out / "comparison.png", {"kind": "comparison", "table": found.table()})
+    lines = [
+        f"{row['method']}: distance {row['distance']:.2f}, drift {row['drift']:.3f}, likeness {row['likeness']:.3f}, "
+        f"{row['seconds']:.0f} s, {row['bytes'] / 1e6:.1f} MB"
+        for row in found.table()
+    ]
+    return found.as_dict() | {"out": str(out), "sentence": "\n".join([*lines, f"The table and the grid are in {out}."])}
+
+
 def _train(
     tuner: Finetuner, folder: Path, settings: FinetuneSettings, name: str | None, out: Path | None, progress: Progress
 ) -> dict[str, Any]:
@@ -116,7 +153,7 @@ def _train(
                 progress.note(f"Note: {words}")
         done = event.value if event.stage == "done" else done
     if done is None:
-        raise EveryageError("The training ended without a result; try again.")
+        return {"sentence": "The first process wrote the adapter."}
     seconds = round(time.monotonic() - began, 2)
     use = f"--adapter {done.id or done.path}"
     learnt = f"{done.title} is learnt from {done.card['pictures']} pictures, in {duration(seconds)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -71,6 +73,26 @@ def test_from_a_folder_to_a_picture(capsys: pytest.CaptureFixture[str], home: Pa
     assert facts["lost"] < 1e-4 and any("lora_A" in name for name in load_file(tmp_path / "foxes.safetensors"))
 
 
+def test_methods_are_compared(capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "comparison"
+    asked = ["finetune", home / "pictures", "--model", home / "tiny", "--data", tmp_path / "d", "--steps", 3, "--out",
+             out, "--compare", "lora,sara", "--seeds", 2, "--phrase", "a fox", *QUICK, "--json"]  # fmt: skip
+    code, facts, _ = run(capsys, *asked)
+    assert code == 0 and [row["method"] for row in facts["table"]] == ["lora", "sara"]
+    assert [(row["method"], row["seed"]) for row in facts["rows"]] == [
+        ("lora", 0), ("lora", 1), ("sara", 0), ("sara", 1)
+    ]  # fmt: skip
+    for row in facts["rows"]:
+        assert row["drift"] > 0 and 0 < row["likeness"] <= 1 and row["seconds"] > 0 and row["bytes"] > row["weights"]
+    of_lora = [row["drift"] for row in facts["rows"][:2]]
+    assert facts["table"][0]["drift"] == pytest.approx(sum(of_lora) / 2, abs=1e-5)
+    with Image.open(out / "comparison.png") as grid:
+        assert grid.height > 3 * 128
+    row = out / "lora-strong-0" / "row.json"
+    row.write_text(row.read_text().replace('"seed": 0', '"seed": 7'))  # finished rows are kept, not made again
+    assert run(capsys, *asked)[1]["rows"][0]["seed"] == 7
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -80,6 +102,8 @@ def test_from_a_folder_to_a_picture(capsys: pytest.CaptureFixture[str], home: Pa
         (["--out", "x", "--name", "y"], "either"),
         (["--optimizer", "sgd"], "optimizer"),
         (["--steps", "0"], "--steps"),
+        (["--compare", "lora"], "--out"),
+        (["--compare", "magic", "--out", "x"], "magic"),
     ],
 )
 def test_bad_options_are_a_sentence(
@@ -110,3 +134,23 @@ def test_twenty_kills_change_nothing(home: Path, tmp_path: Path) -> None:
     first, second = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("whole", "out"))
     assert set(first) == set(second) and all(first[name].equal(second[name]) for name in first)
     assert not any(path.is_dir() for path in (tmp_path / "data-out" / HOME).iterdir())
+
+
+def test_two_processes_learn_what_one_does_in_two_batches(home: Path, tmp_path: Path) -> None:
+    asked = ["finetune", home / "pictures", "--model", home / "tiny", "--steps", 5, "--batch", 1, "--side", 16,
+             "--rate", 0.01, "--strength", "strong", "--device", "cpu", "--sample-every", 0]  # fmt: skip
+    assert main([str(a) for a in (*asked, "--accumulate", 2, "--out", tmp_path / "one", "--data", tmp_path / "a")]) == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", 2, "--master_port", free_port(),
+              "app.py", *asked, "--out", tmp_path / "two", "--data", tmp_path / "b"]  # fmt: skip
+    subprocess.run([str(a) for a in launch], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True,
+                   capture_output=True, timeout=120)  # fmt: skip
+    one, two = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
+    assert set(one) == set(two)
+    for name, value in one.items():
+        assert value.shape == two[name].shape and torch.allclose(value.float(), two[name].float(), atol=1e-4)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -109,8 +109,8 @@ class Finetuner:
 
         title: of the adapter in the store, by default after the folder and the method. out: a folder to write it to in
         place of the store. Events: "load"; "check" (value: TrainingFolder); "prepare"; "train" a step, with a
-        FinetuneView; "done" with a Finetuned. A cancelled training keeps its state. Raises InputError for what can't
-        be used, EveryageError where memory is too small.
+        FinetuneView; "done" with a Finetuned, or None in all processes but the first. A cancelled training keeps its
+        state. Raises InputError for what can't be used, EveryageError where memory is too small.
         """
         cancel = cancel or CancelToken()
         if out is not None:
@@ -128,9 +128,9 @@ class Finetuner:
                 work = _Work(family, choice, settings, found, files, {"title": title, "folder": str(folder)})
                 yield from self._guarded(work, cancel)
                 yield Event("save", "Writing the adapter")
+                # Of several processes one writes; the others have nothing to say of it.
                 done = self._keep(work, title, out) if work.main else None
-        if done is not None:
-            yield Event("done", f"{done.title} is learnt", 1, 1, 0.0, value=done)
+        yield Event("done", f"{title} is learnt", 1, 1, 0.0, value=done)
 
     def _guarded(self, work: _Work, cancel: CancelToken) -> Iterator[Event]:
         """The training; memory that runs out becomes a sentence that says what to change."""

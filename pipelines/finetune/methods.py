@@ -17,9 +17,10 @@ SHARES: dict[Strength, float] = {"subtle": 0.005, "medium": 0.02, "strong": 0.06
 LARGE = 100_000_000
 """Weights from which a network counts as large."""
 SMALL = {"sara": 2e-3, "wara": 2e-3, "lora": 2e-3, "dora": 2e-3, "pissa": 1e-3, "oft": 2e-3, "sorsa": 6e-4,
-         "salt": 2e-3, "allora": 2e-3, "shira": 2e-3, "waveft": 2e-3}  # fmt: skip
+         "salt": 2e-3, "allora": 2e-3, "shira": 2e-3, "waveft": 1e-4}  # fmt: skip
 """Rates for smaller networks. Measured on the embedded model, 150 steps, one person: 2e-3 is the best of 5e-4, 2e-3 and
-8e-3 for SaRA, WaRA and LoRA alike; at Stable Diffusion's rates hardly anything is learned."""
+8e-3 for SaRA, WaRA and LoRA alike, 1e-4 the best of 2e-5, 1e-4 and 4e-4 for WaveFT; at Stable Diffusion's rates hardly
+anything is learned."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,221 @@
+"""The same pictures under several methods, at the same number of trained weights: figures and a grid of pictures.
+
+For each method and seed an adapter is trained on four fifths of the pictures and draws their captions. *distance*:
+kernel distance (see `models.realism`) of these drawings to the pictures held out, or to all where they are few;
+*likeness*: mean cosine of the drawings' features and the pictures', which a method can win by copying; *drift*: mean
+perceptual distance, on unrelated prompts, between what the adapted and the bare model draw from the same seed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.errors import InputError
+from models.images import to_tensor
+from models.perceptual import PerceptualLoss
+from models.realism import kernel_distance, picture_features
+from photos.opening import open_photo
+from pipelines.events import CancelToken, Event
+from pipelines.finetune.buckets import crop_to
+from pipelines.finetune.comparison import Comparison, Row, draw_grid, keep, kept
+from pipelines.finetune.finetuner import Finetuned, Finetuner
+from pipelines.finetune.folder import TrainingPicture, read_folder
+from pipelines.finetune.methods import METHODS
+from pipelines.finetune.settings import FinetuneSettings
+from pipelines.generate.generator import ImageGenerator
+from pipelines.generate.settings import AdapterUse, GenerateSettings
+
+UNRELATED = (
+    "a photo of a 25 year old woman, long black hair, smiling, grey background",
+    "portrait of a 70 year old man, short white hair, full beard, dark background",
+    "a 10 year old boy, short blond hair, bright background",
+    "a young african woman, afro black hair, dark skin, green background",
+)
+"""Prompts for drift, in the embedded model's words; `unrelated` gives others for other models."""
+HELD_OUT = 5
+"""One of so many pictures is held out."""
+LEAST_HELD = 8
+LEAST_SIDE = 64
+
+
+@dataclass
+class _Bench:
+    """What every training is held against."""
+
+    generator: ImageGenerator
+    net: PerceptualLoss
+    settings: FinetuneSettings
+    captions: list[str]
+    target: Tensor
+    held: Tensor
+    unrelated: Sequence[str]
+    bare: list[Tensor]
+    drawn: int
+
+    def draw(self, prompts: Sequence[str], count: int, adapter: Path | None, cancel: CancelToken) -> list[Image.Image]:
+        """`count` pictures of the prompts in turn, each from its own seed, the same at every call."""
+        made: list[Image.Image] = []
+        choice = self.generator.models.choice(self.settings.model)
+        uses = (AdapterUse(where=str(adapter)),) if adapter is not None else ()
+        for place, prompt in enumerate(prompts):
+            share = len(range(place, count, len(prompts)))
+            if not share:
+                continue
+            asked = GenerateSettings(
+                prompt=prompt, model=self.settings.model, seed=1000 * place, count=share, guidance=choice.guidance(),
+                adapters=uses,
+            )  # fmt: skip
+            for event in self.generator.run(asked, cancel=cancel, previews=False):
+                if event.stage == "done":
+                    made += [one.image for one in event.value.pictures]
+        return made
+
+    def features(self, images: Sequence[Image.Image]) -> Tensor:
+        return torch.cat([picture_features(self.net, _seen(image)) for image in images])
+
+    def figures(self, adapter: Path, cancel: CancelToken) -> tuple[dict[str, float], list[Image.Image]]:
+        """distance, likeness and drift, and the pictures for the grid."""
+        drawn = self.draw(self.captions, self.drawn, adapter, cancel)
+        features = self.features(drawn)
+        others = self.draw(self.unrelated, len(self.bare), adapter, cancel)
+        gaps = [float(self.net(_seen(new), old)) for new, old in zip(others, self.bare, strict=True)]
+        return {
+            "distance": kernel_distance(features, self.held),
+            "likeness": float((features @ self.target.T).mean()),
+            "drift": statistics.mean(gaps),
+        }, [*drawn[:2], *others[:2]]
+
+
+def compare(
+    tuner: Finetuner,
+    folder: str | Path,
+    settings: FinetuneSettings,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    work: Path,
+    strengths: Sequence[str] = (),
+    drawn: int = 16,
+    unrelated: Sequence[str] = UNRELATED,
+    cancel: CancelToken | None = None,
+) -> Iterator[Event]:
+    """Train and measure each method at each strength from each seed.
+
+    strengths: without any that of the settings. work: a folder that keeps finished rows, so that the same comparison goes on after a stop. drawn: pictures a figure.
+    Events: "compare" a training (value: Comparison so far), between them those of the trainings; "done" with the
+    Comparison. Raises InputError for unknown methods or pictures that can't be used.
+    """
+    cancel = cancel or CancelToken()
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods or not seeds:
+        raise InputError(f"There is no method {unknown[0]!r}." if unknown else "Name the methods and seeds to compare.")
+    work.mkdir(parents=True, exist_ok=True)
+    bench, learnt = _prepare(tuner, folder, settings, work, drawn, unrelated, cancel)
+    rows: list[Row] = []
+    pictures: dict[str, list[Image.Image]] = {"bare": bench.draw(bench.captions, 2, None, cancel)}
+    pictures["bare"] += bench.draw(bench.unrelated, 2, None, cancel)
+    plan = [
+        (strength, method, seed)
+        for strength in strengths or [settings.strength]
+        for method in methods
+        for seed in seeds
+    ]
+    for number, (strength, method, seed) in enumerate(plan):
+        name = f"{method}-{strength}-{seed}"
+        asked = settings.model_copy(
+            update={"method": method, "strength": strength, "seed": seed, "sample_every": 0, "rate": settings.rate}
+        )
+        row, shown = kept(work / name)
+        if row is None:
+            done: Finetuned | None = None
+            began, watch = time.monotonic(), _Watch(tuner.runtime.device)
+            for event in tuner.run(learnt, asked, out=work / name / "adapter", cancel=cancel):
+                done = event.value if event.stage == "done" else done
+                watch.look()
+                yield Event(event.stage, f"{METHODS[method].title}: {event.message}", event.done, event.total,
+                            event.seconds_left, value=event.value if event.stage == "train" else None)  # fmt: skip
+            assert done is not None
+            seconds = time.monotonic() - began
+            told, shown = bench.figures(done.path, cancel)
+            row = Row(method, strength, seed, told["distance"], told["likeness"], told["drift"], done.card["loss"][1],
+                      seconds, watch.most, done.card["bytes"], done.card["weights"])  # fmt: skip
+            keep(work / name, row, shown)
+        rows.append(row)
+        pictures.setdefault(f"{METHODS[method].title}, {strength}", shown)
+        found = Comparison(tuple(rows), draw_grid(pictures, [bench.captions[0], *bench.unrelated[:1]]))
+        yield Event("compare", f"{METHODS[method].title} is measured", number + 1, len(plan), value=found)
+    yield Event("done", "The comparison is done", 1, 1, 0.0, value=found)
+
+
+def _prepare(
+    tuner: Finetuner, folder: str | Path, settings: FinetuneSettings, work: Path, drawn: int, unrelated: Sequence[str],
+    cancel: CancelToken,
+) -> tuple[_Bench, Path]:  # fmt: skip
+    """What is measured against, and the folder of the pictures that are learned from."""
+    from models.perceptual import load_perceptual
+
+    generator = ImageGenerator(tuner.runtime, tuner.data)
+    found = read_folder(folder, settings.phrase)
+    held = [p for i, p in enumerate(found.pictures) if i % HELD_OUT == HELD_OUT - 1]
+    few = len(held) < LEAST_HELD
+    learning = [p for p in found.pictures if few or p not in held]
+    learnt = _copies(learning, work / "pictures")
+    net = load_perceptual(tuner.runtime.device)
+    captions = list(dict.fromkeys(p.caption for p in found.pictures))
+    bench = _Bench(generator, net, settings, captions, torch.empty(0), torch.empty(0), unrelated, [], drawn)
+    bench.bare = [_seen(image) for image in bench.draw(unrelated, max(drawn, len(unrelated)), None, cancel)]
+    side = bench.bare[0].shape[-1]
+    bench.target = bench.features([_square(p, side) for p in learning])
+    bench.held = bench.target if few else bench.features([_square(p, side) for p in held])
+    return bench, learnt
+
+
+def _copies(pictures: Sequence[TrainingPicture], place: Path) -> Path:
+    """The pictures with their captions, in a folder of their own."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    for i, picture in enumerate(pictures):
+        shutil.copyfile(picture.path, place / f"{i:05d}{picture.path.suffix}")
+        (place / f"{i:05d}.txt").write_text(picture.caption, encoding="utf-8")
+    return place
+
+
+def _square(picture: TrainingPicture, side: int) -> Image.Image:
+    image = open_photo(picture.path).image
+    return crop_to(image.size, (side, side)).apply(image)
+
+
+def _seen(image: Image.Image) -> Tensor:
+    """(1, 3, H, W) as the perceptual network takes it: tiny pictures are enlarged."""
+    times = -(-LEAST_SIDE // min(image.size))
+    return to_tensor(image.resize((image.width * times, image.height * times), Image.Resampling.BICUBIC))
+
+
+class _Watch:
+    """How much memory work takes at its largest, above what was held before it."""
+
+    def __init__(self, device: torch.device) -> None:
+        import psutil
+
+        self._device, self._process = device, psutil.Process()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        self._before = self._now()
+        self.most = 0
+
+    def look(self) -> None:
+        """To be called now and then meanwhile."""
+        self.most = max(self.most, self._now() - self._before)
+
+    def _now(self) -> int:
+        if self._device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self._device))
+        return int(self._process.memory_info().rss)
