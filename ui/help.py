@@ -27,10 +27,17 @@ somebody from this machine, but for the files in your own folders.
 **Generate.** Say what to show, or take an idea. *Guidance* says how strongly the picture follows the words; a strong
 one burns colours and contrast, which *Anti-burn* prevents: *As the paper* uses adaptive projected guidance as it was
 published, *Off* is the plain method. Under *Expert* is every setting with its meaning. Begin with a picture of your
-own, brush over what is to change, add LoRA files as adapters, or compare settings on one seed in a grid. Ctrl and
+own, brush over what is to change, let adapters act with a weight, or compare settings on one seed in a grid. Ctrl and
 Enter makes the picture, Escape stops. A picture dropped under *Settings from a picture* brings its settings back,
 also from other programs. The embedded model knows made-up heads only: age, sex, hair, beard, skin, eyes, expression,
 turn of the head, light and background.
+
+**Fine-tune.** Give five to fifty pictures of one thing, say in a phrase what they show (a made-up word such as *zkw*
+makes it easy to ask for later), choose how strongly to learn, and press Start. *Only look at the pictures* names what
+can't be used and says how much memory the training needs. Drawings of the same prompts show how it goes; Stop keeps
+what is done, and *Go on* comes to the same end. Then choose the adapter on the Generate page under *Adapters*, with a
+weight: less than 1 is subtler, below 0 turns away. Captions in .txt files beside the pictures, with the same names,
+teach more than one phrase.
 
 **Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
 choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An

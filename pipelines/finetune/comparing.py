@@ -109,9 +109,10 @@ def compare(
 ) -> Iterator[Event]:
     """Train and measure each method at each strength from each seed.
 
-    strengths: without any that of the settings. work: a folder that keeps finished rows, so that the same comparison goes on after a stop. drawn: pictures a figure.
-    Events: "compare" a training (value: Comparison so far), between them those of the trainings; "done" with the
-    Comparison. Raises InputError for unknown methods or pictures that can't be used.
+    strengths: without any, that of the settings. work: a folder that keeps finished rows, so that the same comparison
+    goes on after a stop. drawn: pictures a figure. Events: "compare" a training (value: Comparison so far), between
+    them those of the trainings; "done" with the Comparison. Raises InputError for unknown methods or pictures that
+    can't be used.
     """
     cancel = cancel or CancelToken()
     unknown = [method for method in methods if method not in METHODS]
@@ -136,17 +137,16 @@ def compare(
         row, shown = kept(work / name)
         if row is None:
             done: Finetuned | None = None
-            began, watch = time.monotonic(), _Watch(tuner.runtime.device)
+            began, before = time.monotonic(), _memory(tuner.runtime.device)
             for event in tuner.run(learnt, asked, out=work / name / "adapter", cancel=cancel):
                 done = event.value if event.stage == "done" else done
-                watch.look()
                 yield Event(event.stage, f"{METHODS[method].title}: {event.message}", event.done, event.total,
                             event.seconds_left, value=event.value if event.stage == "train" else None)  # fmt: skip
             assert done is not None
-            seconds = time.monotonic() - began
+            seconds, memory = time.monotonic() - began, _peak(tuner.runtime.device, before)
             told, shown = bench.figures(done.path, cancel)
             row = Row(method, strength, seed, told["distance"], told["likeness"], told["drift"], done.card["loss"][1],
-                      seconds, watch.most, done.card["bytes"], done.card["weights"])  # fmt: skip
+                      seconds, memory, done.card["bytes"], done.card["weights"])  # fmt: skip
             keep(work / name, row, shown)
         rows.append(row)
         pictures.setdefault(f"{METHODS[method].title}, {strength}", shown)
@@ -199,23 +199,15 @@ def _seen(image: Image.Image) -> Tensor:
     return to_tensor(image.resize((image.width * times, image.height * times), Image.Resampling.BICUBIC))
 
 
-class _Watch:
-    """How much memory work takes at its largest, above what was held before it."""
+def _memory(device: torch.device) -> int | None:
+    """Bytes that the device holds now; None where that is not told apart from what was held and freed."""
+    return int(torch.cuda.memory_allocated(device)) if device.type == "cuda" else None
 
-    def __init__(self, device: torch.device) -> None:
-        import psutil
 
-        self._device, self._process = device, psutil.Process()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-        self._before = self._now()
-        self.most = 0
-
-    def look(self) -> None:
-        """To be called now and then meanwhile."""
-        self.most = max(self.most, self._now() - self._before)
-
-    def _now(self) -> int:
-        if self._device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self._device))
-        return int(self._process.memory_info().rss)
+def _peak(device: torch.device, before: int | None) -> int | None:
+    """Bytes at the largest since the last call, above `before`."""
+    if before is None:
+        return None
+    most = int(torch.cuda.max_memory_allocated(device))
+    torch.cuda.reset_peak_memory_stats(device)
+    return most - before

@@ -17,7 +17,9 @@ FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes"
 
 @dataclass(frozen=True)
 class Row:
-    """One training. memory: bytes of the process at its peak, above what it held before; on CUDA of the device."""
+    """One training. memory: bytes of the device at its largest, above what it held before; None but on CUDA, because a
+    process that trained before keeps what it took.
+    """
 
     method: str
     strength: str
@@ -27,7 +29,7 @@ class Row:
     drift: float
     loss: float
     seconds: float
-    memory: int
+    memory: int | None
     bytes: int
     weights: int
 
@@ -46,7 +48,9 @@ class Comparison:
             of = [row for row in self.rows if (row.method, row.strength) == (method, strength)]
             told: dict[str, Any] = {"method": method, "strength": strength, "seeds": len(of)}
             for name in FIGURES:
-                values = [float(getattr(row, name)) for row in of]
+                values = [float(getattr(row, name)) for row in of if getattr(row, name) is not None]
+                if not values:
+                    continue
                 told[name] = round(statistics.mean(values), 5)
                 told[f"{name}_spread"] = round(statistics.stdev(values), 5) if len(values) > 1 else 0.0
             found.append(told)

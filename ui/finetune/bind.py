@@ -19,6 +19,8 @@ Updates = dict[Any, Any]
 HIDDEN = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE = HIDDEN | {"queue": False}
 PRESS = HIDDEN | {"concurrency_id": "finetune", "concurrency_limit": 4}
+# The form is long: what it began is at the top of the other column, or below it on narrow screens.
+TO_VIEW = "() => document.querySelector('#finetune-right').scrollIntoView({behavior: 'smooth'})"
 EVERY = 1.0  # seconds between two looks at the work in the background
 
 
@@ -101,7 +103,7 @@ def bind(tab: gr.Tab, page: Page) -> None:
         return panels.show_work(shown, services)
 
     tab.select(entered, None, page.outputs, **HIDDEN)
-    shown.form.click(sent, None, page.outputs, **PRESS)
+    shown.form.click(sent, None, page.outputs, **PRESS).then(None, js=TO_VIEW)
     for part in (shown.waiting, shown.adapters):
         part.click(pressed, None, page.outputs, **PRESS)
     page.timer.tick(look, page.seen, page.outputs, **AT_ONCE)
