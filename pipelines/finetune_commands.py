@@ -129,8 +129,8 @@ def _compare(
     (out / "comparison.json").write_text(json.dumps(found.as_dict(), indent=1))
     save_image(found.grid, out / "comparison.png", {"kind": "comparison", "table": found.table()})
     lines = [
-        f"{row['method']}: distance {row['distance']:.2f}, drift {row['drift']:.3f}, likeness {row['likeness']:.3f}, "
-        f"{row['seconds']:.0f} s, {row['bytes'] / 1e6:.1f} MB"
+        f"{row['method']}: distance {row['distance']:.1f}, at equal drift {row['distance_at_drift']:.1f}, "
+        f"drift {row['drift']:.3f}, {row['seconds']:.0f} s, {row['bytes'] / 1e6:.1f} MB"
         for row in found.table()
     ]
     return found.as_dict() | {"out": str(out), "sentence": "\n".join([*lines, f"The table and the grid are in {out}."])}

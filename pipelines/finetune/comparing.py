@@ -3,7 +3,8 @@
 For each method and seed an adapter is trained on four fifths of the pictures and draws their captions. *distance*:
 kernel distance (see `models.realism`) of these drawings to the pictures held out, or to all where they are few;
 *likeness*: mean cosine of the drawings' features and the pictures', which a method can win by copying; *drift*: mean
-perceptual distance, on unrelated prompts, between what the adapted and the bare model draw from the same seed.
+perceptual distance, on unrelated prompts, between what the adapted and the bare model draw from the same seed. A method
+that learns faster drifts farther, so distances are also told at one drift, along each adapter's weight.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ UNRELATED = (
 HELD_OUT = 5
 """One of so many pictures is held out."""
 LEAST_HELD = 8
+WEIGHTS = (0.5, 1.0, 1.5)
+"""Weights of an adapter at which it is measured; 1 is as trained."""
 LEAST_SIDE = 64
 
 
@@ -60,12 +63,15 @@ class _Bench:
     unrelated: Sequence[str]
     bare: list[Tensor]
     drawn: int
+    start: float = 0.0  # distance of the bare model
 
-    def draw(self, prompts: Sequence[str], count: int, adapter: Path | None, cancel: CancelToken) -> list[Image.Image]:
+    def draw(
+        self, prompts: Sequence[str], count: int, adapter: Path | None, cancel: CancelToken, weight: float = 1.0
+    ) -> list[Image.Image]:
         """`count` pictures of the prompts in turn, each from its own seed, the same at every call."""
         made: list[Image.Image] = []
         choice = self.generator.models.choice(self.settings.model)
-        uses = (AdapterUse(where=str(adapter)),) if adapter is not None else ()
+        uses = (AdapterUse(where=str(adapter), weight=weight),) if adapter is not None else ()
         for place, prompt in enumerate(prompts):
             share = len(range(place, count, len(prompts)))
             if not share:
@@ -82,11 +88,13 @@ class _Bench:
     def features(self, images: Sequence[Image.Image]) -> Tensor:
         return torch.cat([picture_features(self.net, _seen(image)) for image in images])
 
-    def figures(self, adapter: Path, cancel: CancelToken) -> tuple[dict[str, float], list[Image.Image]]:
+    def figures(
+        self, adapter: Path, cancel: CancelToken, weight: float = 1.0
+    ) -> tuple[dict[str, float], list[Image.Image]]:
         """distance, likeness and drift, and the pictures for the grid."""
-        drawn = self.draw(self.captions, self.drawn, adapter, cancel)
+        drawn = self.draw(self.captions, self.drawn, adapter, cancel, weight)
         features = self.features(drawn)
-        others = self.draw(self.unrelated, len(self.bare), adapter, cancel)
+        others = self.draw(self.unrelated, len(self.bare), adapter, cancel, weight)
         gaps = [float(self.net(_seen(new), old)) for new, old in zip(others, self.bare, strict=True)]
         return {
             "distance": kernel_distance(features, self.held),
@@ -144,9 +152,11 @@ def compare(
                             event.seconds_left, value=event.value if event.stage == "train" else None)  # fmt: skip
             assert done is not None
             seconds, memory = time.monotonic() - began, _peak(tuner.runtime.device, before)
-            told, shown = bench.figures(done.path, cancel)
+            measured = {weight: bench.figures(done.path, cancel, weight) for weight in WEIGHTS}
+            told, shown = measured[1.0]
+            curve = ((0.0, bench.start), *((m["drift"], m["distance"]) for m, _ in measured.values()))
             row = Row(method, strength, seed, told["distance"], told["likeness"], told["drift"], done.card["loss"][1],
-                      seconds, memory, done.card["bytes"], done.card["weights"])  # fmt: skip
+                      seconds, memory, done.card["bytes"], done.card["weights"], curve)  # fmt: skip
             keep(work / name, row, shown)
         rows.append(row)
         pictures.setdefault(f"{METHODS[method].title}, {strength}", shown)
@@ -175,6 +185,7 @@ def _prepare(
     side = bench.bare[0].shape[-1]
     bench.target = bench.features([_square(p, side) for p in learning])
     bench.held = bench.target if few else bench.features([_square(p, side) for p in held])
+    bench.start = kernel_distance(bench.features(bench.draw(captions, drawn, None, cancel)), bench.held)
     return bench, learnt
 
 

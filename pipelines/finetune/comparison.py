@@ -7,6 +7,7 @@ import shutil
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes"
 @dataclass(frozen=True)
 class Row:
     """One training. memory: bytes of the device at its largest, above what it held before; None but on CUDA, because a
-    process that trained before keeps what it took.
+    process that trained before keeps what it took. curve: (drift, distance) at growing weights, from the bare model on.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Row:
     memory: int | None
     bytes: int
     weights: int
+    curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,29 @@ class Comparison:
                     continue
                 told[name] = round(statistics.mean(values), 5)
                 told[f"{name}_spread"] = round(statistics.stdev(values), 5) if len(values) > 1 else 0.0
+            told["distance_at_drift"] = round(statistics.mean(along(row.curve, self.drift(strength)) for row in of), 5)
             found.append(told)
         return found
+
+    def drift(self, strength: str) -> float:
+        """The largest drift that the adapters of this strength all reach: where distances can be compared."""
+        return min(max(drift for drift, _ in row.curve) for row in self.rows if row.strength == strength)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"table": self.table(), "rows": [asdict(row) for row in self.rows]}
+
+
+def along(curve: Sequence[tuple[float, float]], drift: float) -> float:
+    """The distance at a drift, by straight lines between the points, which are put in order of their drift.
+
+    Beyond the ends the last point's.
+    """
+    points = sorted(curve)
+    for (left, low), (right, high) in pairwise(points):
+        if left <= drift <= right:
+            return low + (high - low) * (drift - left) / (right - left) if right > left else high
+    return points[-1][1] if drift > points[-1][0] else points[0][1]
 
 
 def keep(place: Path, row: Row, shown: Sequence[Image.Image]) -> None:
@@ -74,7 +93,8 @@ def kept(place: Path) -> tuple[Row | None, list[Image.Image]]:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         return None, []
-    row = Row(**json.loads((place / "row.json").read_text()))
+    told = json.loads((place / "row.json").read_text())
+    row = Row(**told | {"curve": tuple((drift, distance) for drift, distance in told["curve"])})
     return row, [Image.open(path).convert("RGB") for path in sorted(place.glob("*.png"))]
 
 
