@@ -22,7 +22,12 @@ NOTED = 20
 
 def finetune(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="A folder of pictures, with captions beside them or without.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder of pictures, with captions beside them or without.")
+    ] = None,
+    person: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Somebody in the collection, in place of a folder.")
+    ] = None,
     method: Annotated[str, typer.Option(help="sara, wara, lora, dora, pissa, oft, sorsa, salt, allora, ...")] = "sara",
     strength: Annotated[str, typer.Option(help="subtle, medium or strong: how many weights are trained.")] = "medium",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps: more are closer and slower.")] = None,
@@ -80,12 +85,31 @@ def finetune(
             values["min_snr"] = min_snr or None
         chosen = finetune_settings(values)
         tuner = Finetuner(Runtime(settings), settings.data)
+        whose, folder, name = _source(tuner, folder, person, phrase, name, out)
         if compare is not None:
             facts = _compare(tuner, folder, chosen, compare.split(","), seeds, out, progress)
         else:
-            facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress)
+            facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress, whose)
     print(json.dumps(facts) if as_json else facts["sentence"])
     return 0
+
+
+def _source(
+    tuner: Finetuner, folder: Path | None, person: str | None, phrase: str | None, name: str | None, out: Path | None
+) -> tuple[str, Path, str | None]:
+    """(the person's own folder or nothing, the folder of the pictures, the adapter's name)."""
+    if person is None:
+        if folder is None:
+            raise InputError("Give a folder of pictures, or --person NAME for somebody in the collection.")
+        return "", folder, name
+    if folder is not None:
+        raise InputError("Give either a folder of pictures or --person, not both.")
+    from photos.library import Library
+    from photos.people import People
+    from pipelines.finetune.collected import collect
+
+    found = collect(tuner.data, People(Library(tuner.data)), person, phrase)
+    return found.person, found.folder, name if name is not None or out is not None else found.name
 
 
 def _look(tuner: Finetuner, folder: Path, settings: FinetuneSettings) -> dict[str, Any]:
@@ -137,7 +161,13 @@ def _compare(
 
 
 def _train(
-    tuner: Finetuner, folder: Path, settings: FinetuneSettings, name: str | None, out: Path | None, progress: Progress
+    tuner: Finetuner,
+    folder: Path,
+    settings: FinetuneSettings,
+    name: str | None,
+    out: Path | None,
+    progress: Progress,
+    person: str,
 ) -> dict[str, Any]:
     from pipelines.console import duration
 
@@ -145,7 +175,7 @@ def _train(
         raise InputError("Give either --name, to keep it in the app, or --out, for a folder of your own.")
     began, done = time.monotonic(), None
     problems: list[str] = []
-    for event in tuner.run(folder, settings, name, out):
+    for event in tuner.run(folder, settings, name, out, person=person):
         progress.show(event)
         if event.stage == "check":
             problems = [problem.words for problem in event.value.problems]

@@ -175,8 +175,14 @@ def test_a_training_is_stopped_watched_and_gone_on_with(page: Page, home: Path, 
     shot(page, "finetune-stopped")
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#finetune-going h3")).to_contain_text("Learning: step")
-    now = page.locator("#finetune-going h3").inner_text()
-    assert int(re.search(r"step ([\d,]+) of", now).group(1).replace(",", "")) >= step  # type: ignore[union-attr]
+    page.wait_for_function(  # from there, not from the beginning
+        """step => {
+          const text = document.querySelector('#finetune-going h3')?.textContent ?? '';
+          return Number((/step ([\\d,]+) of/.exec(text)?.[1] ?? '0').replace(',', '')) > step;
+        }""",
+        arg=step,
+    )
+    expect(page.locator("#finetune-status")).to_contain_text("left")
     page.locator("#finetune-stop").click()
     expect(page.locator("#finetune-status .ea-info")).to_contain_text("Stopped")
     remove = page.get_by_role("button", name="Delete the training Long")

@@ -90,6 +90,19 @@ def make_traces(library: Library, album: Path) -> None:
         for person in session.exec(select(Person)).all():
             (library.folder / person.folder).mkdir()
             (library.folder / person.folder / "adapter.safetensors").write_bytes(f"of {person.name}".encode())
+    others = next(p.name for p in library.folder.iterdir() if p.is_dir() and (p / "adapter.safetensors").is_file()
+                  and p.name != hers)  # fmt: skip
+    generated = History(data, "generated")
+    for id, folder in (("zyx-sara", hers), ("otto-sara", others)):
+        adapter = data / "models" / id / "adapter"
+        adapter.mkdir(parents=True)
+        (adapter / "card.json").write_text(json.dumps({"person": folder}))
+        (adapter / "adapter_model.safetensors").write_bytes(f"of {id}".encode())
+        (data / "finetune" / id).mkdir(parents=True)
+        (data / "finetune" / id / "person.json").write_text(json.dumps({"person": folder}))
+        for where in (id, str(adapter)):
+            uses = {"title": id, "settings": {"adapters": [{"where": where, "weight": 1.0}]}}
+            generated.add(uses, Image.new("RGB", (80, 80)))
     (data / "served" / "7860" / "abc").mkdir(parents=True)
     (data / "served" / "7860" / "abc" / "picture.webp").write_bytes(b"shown")
     (data / "logs").mkdir()
@@ -140,6 +153,7 @@ def test_no_byte_is_left_and_others_keep_theirs(data: Path, tmp_path: Path) -> N
         "own copies of photos": 1,
         "files of the personal model": 1,
         "results": 3,
+        "adapters and pictures made with them": 5,
         "originals of results": 1,
         "cached files": 3,
         "copies shown in the browser": 1,
@@ -153,6 +167,9 @@ def test_no_byte_is_left_and_others_keep_theirs(data: Path, tmp_path: Path) -> N
     assert str(tmp_path / "album" / NAME) in kept and "1 photo shows somebody else" in kept
     assert [entry.recipe["title"] for entry in History(data).list()] == ["his", "his face"]
     assert (data / "logs" / "other.log").exists()
+    assert [path.name for path in (data / "models").iterdir()] == ["otto-sara"]
+    assert [path.name for path in (data / "finetune").iterdir()] == ["otto-sara"]
+    assert [entry.recipe["title"] for entry in History(data, "generated").list()] == ["otto-sara", "otto-sara"]
 
 
 def test_the_photo_of_both_stays_with_the_other_face(data: Path) -> None:

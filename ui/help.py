@@ -37,7 +37,8 @@ makes it easy to ask for later), choose how strongly to learn, and press Start. 
 can't be used and says how much memory the training needs. Drawings of the same prompts show how it goes; Stop keeps
 what is done, and *Go on* comes to the same end. Then choose the adapter on the Generate page under *Adapters*, with a
 weight: less than 1 is subtler, below 0 turns away. Captions in .txt files beside the pictures, with the same names,
-teach more than one phrase.
+teach more than one phrase. Somebody in your collection can be learnt by name, with the age in each caption; *Forget*
+removes these adapters, too.
 
 **Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
 choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An

@@ -140,6 +140,7 @@ def _carry_out(library: Library, plan: Plan) -> Forgotten:
         "own copies of photos": _unlink(copies),
         "files of the personal model": len(models),
         "results": traces.remove_results(data, hashes, plan.shared, plan.folder),
+        "adapters and pictures made with them": traces.remove_learnt(data, plan.folder),
         "originals of results": traces.remove_originals(data, faces),
         "cached files": traces.remove_cached(data, faces, plan.folder),
         "copies shown in the browser": traces.remove_served(data),

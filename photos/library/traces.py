@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,41 @@ def remove_cached(data: Path, hashes: Collection[str], folder: str) -> int:
 def remove_served(data: Path) -> int:
     """Delete the copies that browsers were shown: they have random names, so that all of them go."""
     return _unlink([path for path in (data / "served").rglob("*") if path.is_file()])
+
+
+def remove_learnt(data: Path, folder: str) -> int:
+    """Delete adapters, finished or not, that were trained on this person's folder, and pictures made with them."""
+    if not folder:
+        return 0
+    gone = [card.parent for card in data.glob("models/*/adapter/card.json") if _person(card) == folder]
+    ids = {adapter.parent.name for adapter in gone}
+    homes = [adapter.parent for adapter in gone]
+    homes += [mark.parent for mark in data.glob("finetune/*/person.json") if _person(mark) == folder]
+    files = [path for home in homes for path in home.rglob("*") if path.is_file()]
+    for home in homes:
+        shutil.rmtree(home, ignore_errors=True)
+    if not ids or not (data / "generated").is_dir():
+        return len(files)
+    history = History(data, "generated")
+    made = [entry for entry in history.list(10**9) if _used(entry.recipe, ids)]
+    for entry in made:
+        history.remove(entry.id)
+    return len(files) + len(made)
+
+
+def _person(card: Path) -> str:
+    try:
+        told = json.loads(card.read_bytes())
+    except (OSError, ValueError):
+        return ""
+    return str(told.get("person", "")) if isinstance(told, dict) else ""
+
+
+def _used(recipe: dict[str, Any], ids: set[str]) -> bool:
+    """Whether a picture was made with one of these adapters, named by their ids or by where they lie."""
+    settings = recipe.get("settings")
+    uses = settings.get("adapters", []) if isinstance(settings, dict) else []
+    return any(isinstance(use, dict) and not ids.isdisjoint(Path(str(use.get("where"))).parts) for use in uses)
 
 
 def remove_logs(data: Path, words: Collection[str]) -> int:

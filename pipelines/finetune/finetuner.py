@@ -104,13 +104,16 @@ class Finetuner:
         title: str | None = None,
         out: Path | None = None,
         cancel: CancelToken | None = None,
+        person: str = "",
     ) -> Iterator[Event]:
         """Train an adapter on a folder of pictures, or go on where the same training was stopped.
 
         title: of the adapter in the store, by default after the folder and the method. out: a folder to write it to in
-        place of the store. Events: "load"; "check" (value: TrainingFolder); "prepare"; "train" a step, with a
-        FinetuneView; "done" with a Finetuned, or None in all processes but the first. A cancelled training keeps its
-        state. Raises InputError for what can't be used, EveryageError where memory is too small.
+        place of the store. person: the folder of the person in the collection whose pictures they are, so that all of
+        it goes when they are forgotten; see `collected`.
+        Events: "load"; "check" (value: TrainingFolder); "prepare"; "train" a step, with a FinetuneView; "done" with a
+        Finetuned, or None in all processes but the first. A cancelled training keeps its state. Raises InputError for
+        what can't be used, EveryageError where memory is too small.
         """
         cancel = cancel or CancelToken()
         if out is not None:
@@ -125,7 +128,11 @@ class Finetuner:
             key = training_key(settings, found.pictures)
             with self._alone(key):
                 files = TrainingFiles(self.data, key)
-                work = _Work(family, choice, settings, found, files, {"title": title, "folder": str(folder)})
+                work = _Work(
+                    family, choice, settings, found, files, {"title": title, "folder": str(folder), "person": person}
+                )
+                if person:
+                    files.mark(person)
                 yield from self._guarded(work, cancel)
                 yield Event("save", "Writing the adapter")
                 # Of several processes one writes; the others have nothing to say of it.
@@ -302,7 +309,8 @@ class _Work:
                 "rate": trainer.rate,
                 "loss": [round(_mean(losses[:SMOOTHED]), 5), round(_mean(losses[-SMOOTHED:]), 5)],
                 "bytes": sum(len(part) for part in content.values()),
-            },
+            }
+            | ({"person": self.asked["person"]} if self.asked["person"] else {}),
         )
         return content, card
 

@@ -1,6 +1,7 @@
 """A training on disk: checkpoints, samples and what was asked for, until its adapter is made.
 
 `data / "finetune" / KEY`: `state-00000100.pt` (the last few), `samples/00000100-0.png`, `latents/`, `progress.json`.
+`person.json` names the folder of the person whose pictures they are, if they come from the collection.
 KEY follows from the settings and the pictures, so that asking for the same again goes on.
 """
 
@@ -23,7 +24,7 @@ from pipelines.finetune.settings import FinetuneSettings, finetune_settings
 from pipelines.finetune.trainer import FinetuneTrainer
 
 HOME = "finetune"
-PROGRESS = "progress.json"
+PROGRESS, PERSON = "progress.json", "person.json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Unfinished:
     folder: str
     step: int
     settings: FinetuneSettings
+    person: str = ""
 
 
 class TrainingFiles:
@@ -48,6 +50,12 @@ class TrainingFiles:
     def states(self) -> list[Path]:
         """The checkpoints, newest first."""
         return sorted(self.folder.glob("state-*.pt"), reverse=True)
+
+    def mark(self, person: str) -> None:
+        """Write whose pictures they are, before anything of them lies here."""
+        make_folder(self.folder)
+        content = json.dumps({"person": person}).encode()
+        write_atomically(self.folder / PERSON, lambda file: file.write(content))
 
     def save(self, trainer: FinetuneTrainer, asked: dict[str, Any]) -> None:
         """Write a checkpoint, then let go of those that are too many. asked: title and folder, for a later list."""
@@ -108,7 +116,14 @@ def unfinished(data: Path) -> list[Unfinished]:
         try:
             told = json.loads(path.read_bytes())
             settings = finetune_settings(told["settings"])
-            one = Unfinished(path.parent.name, str(told["title"]), str(told["folder"]), int(told["step"]), settings)
+            one = Unfinished(
+                path.parent.name,
+                str(told["title"]),
+                str(told["folder"]),
+                int(told["step"]),
+                settings,
+                str(told.get("person", "")),
+            )
         except (OSError, ValueError, KeyError, TypeError, InputError):
             continue  # from another version: it can be begun anew, and is not offered
         if TrainingFiles(data, one.key).states:

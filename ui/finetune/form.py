@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KINDS = ".jpg,.jpeg,.png,.webp,.heic,.heif,.txt,.caption,.jsonl"
 GIVEN = "given-"
 """How folders of uploads begin, beside the trainings; they go when the adapter is made."""
-NOTHING = "First give pictures: drop them, choose files or a folder, or write where they lie."
+NOTHING = "First give pictures: drop them, choose files or a folder, write where they lie, or name somebody."
 UP_FRONT = ("sara", "wara", "lora")
 STRENGTHS = {
     "subtle": ("Subtle", "A touch; what the model knows stays."),
@@ -31,13 +31,16 @@ NUMBERS = ("steps", "rate", "batch", "accumulate", "side", "seed", "ema", "offse
 
 @dataclass(frozen=True)
 class Order:
-    """What the form asks for. given: uploads, which are removed once the adapter is made. check: only look."""
+    """What the form asks for. given: uploads, which are removed once the adapter is made. person: a name in the
+    collection, in place of a folder. check: only look.
+    """
 
-    folder: Path
+    folder: Path | None
     given: bool
     settings: FinetuneSettings
     title: str | None
     check: bool
+    person: str = ""
 
 
 def view(services: Services, number: int = 0) -> str:
@@ -61,6 +64,8 @@ def view(services: Services, number: int = 0) -> str:
   </div>
   <p class="ea-chosen"><span data-part="said" role="status"></span>
     <button type="button" class="ea-link" data-part="clear" hidden>Clear</button></p>{place}
+  <label class="ea-field"><span>Or somebody in your collection <i>a name from the People page</i></span>
+    <input name="person" type="text" maxlength="80" list="people-names"></label>
   <label class="ea-field"><span>What do they show? <i>for pictures without a caption; empty: their file names</i></span>
     <input name="phrase" type="text" maxlength="2000" placeholder="a photo of zkw"></label>
   {_methods()}{_strengths()}
@@ -145,6 +150,8 @@ def read(services: Services, fields: Mapping[str, str], files: Sequence[tuple[Pa
     place = fields.get("place", "").strip().strip("\"'")
     if files:
         return Order(keep_given(services, files), True, settings, title, check)
+    if person := " ".join(fields.get("person", "").split()):
+        return Order(None, False, settings, title, check, person)
     if not place:
         raise InputError(NOTHING)
     if not services.settings.loopback:

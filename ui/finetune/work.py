@@ -18,9 +18,16 @@ STAGE = "finetune"
 
 def start(services: Services, order: Order) -> Task:
     """Train, or only look at the folder. Raises InputError while something else is being done."""
+    folder, person, title = order.folder, "", order.title
+    if folder is None:
+        from pipelines.finetune.collected import collect
+
+        settings = order.settings
+        found = collect(services.settings.data, services.collection.people, order.person, settings.phrase)
+        folder, person, title = found.folder, found.person, title or found.name
     if order.check:
-        return _look(services, order)
-    return _train(services, order.folder, order.settings, order.title)
+        return _look(services, folder, order)
+    return _train(services, folder, order.settings, title, person)
 
 
 def go_on(services: Services, key: str) -> Task:
@@ -28,7 +35,7 @@ def go_on(services: Services, key: str) -> Task:
     found = next((one for one in services.finetuner.unfinished() if one.key == key), None)
     if found is None:
         raise InputError("This training is not there any more; start it anew.")
-    return _train(services, Path(found.folder), found.settings, found.title)
+    return _train(services, Path(found.folder), found.settings, found.title, found.person)
 
 
 def forget(services: Services, key: str) -> None:
@@ -47,26 +54,26 @@ def discard(services: Services, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _train(services: Services, folder: Path, settings: Any, title: str | None) -> Task:
+def _train(services: Services, folder: Path, settings: Any, title: str | None, person: str) -> Task:
     named = title or ("My pictures" if folder.name.startswith(GIVEN) else None)
 
     def work(cancel: CancelToken) -> Iterator[Event]:
-        yield from services.finetuner.run(folder, settings, named, cancel=cancel)
+        yield from services.finetuner.run(folder, settings, named, cancel=cancel, person=person)
         discard(services, folder)
 
     return services.desk.begin(STAGE, named or folder.name, work, "Getting ready", finished)
 
 
-def _look(services: Services, order: Order) -> Task:
+def _look(services: Services, folder: Path, order: Order) -> Task:
     def work(_: CancelToken) -> Iterator[Event]:
         try:
             yield Event("look", "Looking at the pictures")
-            yield Event("done", "Looked", 1, 1, 0.0, value=services.finetuner.look(order.folder, order.settings))
+            yield Event("done", "Looked", 1, 1, 0.0, value=services.finetuner.look(folder, order.settings))
         finally:
             if order.given:
-                discard(services, order.folder)
+                discard(services, folder)
 
-    return services.desk.begin("look", str(order.folder), work, "Looking", lambda _: "Nothing is trained yet.")
+    return services.desk.begin("look", str(folder), work, "Looking", lambda _: "Nothing is trained yet.")
 
 
 def finished(task: Task) -> str:
