@@ -34,6 +34,7 @@ from ui.people.state import Choice
 from ui.people.timeline import Bar
 from ui.server import prepare
 from ui.services import Run, Services
+from ui.uploads import gather
 from ui.widgets import Said
 
 OMA = Choice("person", "Oma")
@@ -130,7 +131,7 @@ def test_what_is_lacking_is_one_sentence(services: Services, fields: dict[str, s
 
 def test_uploads_keep_their_folders_and_nothing_else_of_their_names(services: Services) -> None:
     names = ["Album/1987/a.jpg", "Album/1987/a.jpg", "../../etc/b.jpg", "C:\\c.jpg", "/", "x" * 300 + ".jpg"]
-    paths = form.gather(services, [(upload(services, f"{i}.jpg"), name) for i, name in enumerate(names)])
+    paths = gather(services, [(upload(services, f"{i}.jpg"), name) for i, name in enumerate(names)])
     home = paths[0].parent
     found = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
     assert found[:5] == ["Album/1987/a (2).jpg", "Album/1987/a.jpg", "C:/c.jpg", "etc/b.jpg", "file"]
@@ -144,7 +145,7 @@ def test_only_uploads_are_taken_for_uploads(services: Services, tmp_path: Path) 
     sly.symlink_to(secret)
     for path in (secret, services.served / ".." / ".." / ".." / "secret.jpg", services.served, sly):
         with pytest.raises(InputError, match="choose it again"):
-            form.gather(services, [(path, "a.jpg")])
+            gather(services, [(path, "a.jpg")])
     assert secret.read_bytes() == b"mine"
 
 

@@ -139,30 +139,45 @@ def compare(
     ]
     for number, (strength, method, seed) in enumerate(plan):
         name = f"{method}-{strength}-{seed}"
-        asked = settings.model_copy(
-            update={"method": method, "strength": strength, "seed": seed, "sample_every": 0, "rate": settings.rate}
-        )
+        changed = {"method": method, "strength": strength, "seed": seed, "sample_every": 0}
+        asked = settings.model_copy(update=changed)
         row, shown = kept(work / name)
         if row is None:
-            done: Finetuned | None = None
-            began, before = time.monotonic(), _memory(tuner.runtime.device)
-            for event in tuner.run(learnt, asked, out=work / name / "adapter", cancel=cancel):
-                done = event.value if event.stage == "done" else done
-                yield Event(event.stage, f"{METHODS[method].title}: {event.message}", event.done, event.total,
-                            event.seconds_left, value=event.value if event.stage == "train" else None)  # fmt: skip
-            assert done is not None
-            seconds, memory = time.monotonic() - began, _peak(tuner.runtime.device, before)
-            measured = {weight: bench.figures(done.path, cancel, weight) for weight in WEIGHTS}
-            told, shown = measured[1.0]
-            curve = ((0.0, bench.start), *((m["drift"], m["distance"]) for m, _ in measured.values()))
-            row = Row(method, strength, seed, told["distance"], told["likeness"], told["drift"], done.card["loss"][1],
-                      seconds, memory, done.card["bytes"], done.card["weights"], curve)  # fmt: skip
-            keep(work / name, row, shown)
+            for event in _train(tuner, bench, learnt, asked, work / name, cancel):
+                if event.stage == "row":
+                    row, shown = event.value
+                else:
+                    yield event
+        assert row is not None
         rows.append(row)
         pictures.setdefault(f"{METHODS[method].title}, {strength}", shown)
         found = Comparison(tuple(rows), draw_grid(pictures, [bench.captions[0], *bench.unrelated[:1]]))
         yield Event("compare", f"{METHODS[method].title} is measured", number + 1, len(plan), value=found)
     yield Event("done", "The comparison is done", 1, 1, 0.0, value=found)
+
+
+def _train(
+    tuner: Finetuner, bench: _Bench, learnt: Path, asked: FinetuneSettings, place: Path, cancel: CancelToken
+) -> Iterator[Event]:
+    """One training and its figures, kept in `place`; the last event "row" has (Row, pictures)."""
+    done: Finetuned | None = None
+    device, title = tuner.runtime.device, METHODS[asked.method].title
+    began, before = time.monotonic(), _memory(device)
+    for event in tuner.run(learnt, asked, out=place / "adapter", cancel=cancel):
+        done = event.value if event.stage == "done" else done
+        value = event.value if event.stage == "train" else None
+        yield Event(event.stage, f"{title}: {event.message}", event.done, event.total, event.seconds_left, value=value)
+    assert done is not None
+    seconds, memory = time.monotonic() - began, _peak(device, before)
+    measured = {weight: bench.figures(done.path, cancel, weight) for weight in WEIGHTS}
+    told, shown = measured[1.0]
+    curve = ((0.0, bench.start), *((m["drift"], m["distance"]) for m, _ in measured.values()))
+    row = Row(
+        asked.method, asked.strength, asked.seed, told["distance"], told["likeness"], told["drift"],
+        done.card["loss"][1], seconds, memory, done.card["bytes"], done.card["weights"], curve,
+    )  # fmt: skip
+    keep(place, row, shown)
+    yield Event("row", f"{title} is measured", 1, 1, value=(row, shown))
 
 
 def _prepare(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EveryageError, InputError
-from ui.people.form import gather
 from ui.services import Services
+from ui.uploads import gather
 
 if TYPE_CHECKING:
     from pipelines.finetune.settings import FinetuneSettings

@@ -12,12 +12,11 @@ import gradio as gr
 from pipelines.errors import InputError
 from ui.people.words import CONSENT, parse_day
 from ui.services import Services
+from ui.uploads import gather
 from ui.widgets import STATIC, plain
 
 SCRIPT = (STATIC / "drop.js").read_text(encoding="utf-8")
 KINDS = ".jpg,.jpeg,.jpe,.png,.webp,.heic,.heif,.zip"
-HOME = "import"  # the folder of uploads
-MOST_FOLDERS = 16  # levels of folders that an upload keeps
 NOTHING = "First give photos: drop them, choose files or a folder, or write where they lie."
 NO_CONSENT = "Everyage tells faces apart only with consent: tick the box, or leave the name empty."
 
@@ -95,40 +94,3 @@ def read(services: Services, fields: dict[str, str], files: Sequence[tuple[Path,
     if not path.exists():
         raise InputError(f"There is nothing at {place}; write the full path of a folder or zip.")
     return Order((path,), False, name or None, born)
-
-
-def gather(services: Services, files: Sequence[tuple[Path, str]]) -> tuple[Path, ...]:
-    """Move uploads into a folder of their own, below the folders that their names speak of.
-
-    Raises InputError for a path that is no upload of this server.
-    """
-    served = services.served.resolve()
-    home = services.new_file(HOME, "")
-    for path, name in files:
-        source = path.resolve()
-        if not source.is_relative_to(served) or not source.is_file():
-            raise InputError(f"The upload {Path(name).name} is gone; choose it again.")
-        target = free_place(home, name)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        source.rename(target)
-    return tuple(sorted(home.iterdir()))
-
-
-def given_name(services: Services, path: str) -> str:
-    """What the person calls a file: an upload's name with its folders, any other file's path."""
-    parts = Path(path).parts
-    if not Path(path).is_relative_to(services.served.parent) or HOME not in parts:
-        return path
-    return "/".join(parts[parts.index(HOME) + 1 :])
-
-
-def free_place(home: Path, name: str) -> Path:
-    """Where the upload of this name goes inside `home`; two of the same name get different places."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    plain = ["".join(c for c in part if c.isprintable())[-120:] or "file" for part in parts[-MOST_FOLDERS:]]
-    wanted = home.joinpath(*(plain or ["file"]))
-    target, number = wanted, 1
-    while target.exists():
-        number += 1
-        target = wanted.with_name(f"{wanted.stem} ({number}){wanted.suffix}")
-    return target

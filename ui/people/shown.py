@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EveryageError, InputError
 from ui import views as common
-from ui.people import faces, form, learn, person, timeline, views, words
+from ui.people import faces, learn, person, timeline, views, words
 from ui.people.learn import Plan
 from ui.people.state import PAGE, Choice
 from ui.services import Services
+from ui.uploads import given_name
 
 if TYPE_CHECKING:
     from photos.people import FaceView, PersonView
@@ -124,7 +125,7 @@ def _likenesses(services: Services, choice: Choice) -> dict[str, str]:
 
 def _refused(services: Services, _: Choice) -> dict[str, str]:
     problems = services.collection.library.problems()
-    return {"view": views.refused([(form.given_name(services, each.path), each.reason) for each in problems])}
+    return {"view": views.refused([(given_name(services, each.path), each.reason) for each in problems])}
 
 
 def _forgotten(_: Services, choice: Choice) -> dict[str, str]:
