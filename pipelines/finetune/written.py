@@ -47,6 +47,7 @@ def write_folder(out: Path, files: Mapping[str, bytes], card: dict[str, Any], st
 
 
 def remove_folder(out: Path) -> None:
+    """Delete what `write_folder` wrote."""
     shutil.rmtree(out, ignore_errors=True)
 
 
