@@ -1,0 +1,1 @@
+"""Long work that survives anything: a durable queue, and the processes that do it."""

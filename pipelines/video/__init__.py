@@ -1,0 +1,1 @@
+"""Whole videos: read, find who is where, age them, write them again."""

@@ -1,0 +1,1 @@
+"""Video files: checked, read frame by frame, written in parts and joined."""
