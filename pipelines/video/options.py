@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ class Subject(BaseModel):
         for second, age in value:
             if not (second >= 0 and YOUNGEST <= age <= OLDEST):
                 raise ValueError(f"ages lie between {YOUNGEST:g} and {OLDEST:g} at seconds from 0 on")
-        if any(later[0] <= earlier[0] for earlier, later in zip(value, value[1:], strict=False)):
+        if any(later[0] <= earlier[0] for earlier, later in pairwise(value)):
             raise ValueError("the seconds of the ages must rise")
         return value
 

@@ -28,7 +28,7 @@ class SeenPerson:
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """shots: (S, 2) int64, first frame and the one after the last of each shot, without gaps. people: most seen first."""
+    """shots: (S, 2) int64, first frame and the one after the last of each, without gaps. people: most seen first."""
 
     shots: np.ndarray
     people: tuple[SeenPerson, ...]
