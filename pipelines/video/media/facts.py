@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,18 @@ class VideoFacts:
         """(width, height) as a person sees it."""
         turned = self.rotation in (90, 270)
         return (self.height, self.width) if turned else (self.width, self.height)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        exact = {"path": str(self.path), "time_base": str(self.time_base), "rate": str(self.rate)}
+        return asdict(self) | exact
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> VideoFacts:
+        """What `as_dict` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        exact = {"path": Path(stored["path"]), "time_base": Fraction(stored["time_base"])}
+        exact |= {"rate": Fraction(stored["rate"])}
+        return cls(**stored | exact | {name: tuple(stored[name]) for name in ("audio", "subtitles")})
 
 
 @dataclass(frozen=True, eq=False)
