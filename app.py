@@ -24,6 +24,7 @@ from pipelines.generate_commands import generate
 from pipelines.models.commands import cli as models_commands
 from pipelines.people_commands import cli as photos_commands
 from pipelines.personalize_commands import personalize
+from pipelines.video_commands import video
 
 if TYPE_CHECKING:
     from photos.io import Photo
@@ -41,6 +42,7 @@ cli.add_typer(photos_commands, name="photos")
 cli.command()(personalize)
 cli.command()(generate)
 cli.command()(finetune)
+cli.command()(video)
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
@@ -77,8 +79,8 @@ def browser(
 @cli.command()
 def age(
     ctx: typer.Context,
-    photo: Annotated[Path, typer.Argument(help="The photo: JPEG, PNG, WebP or HEIF.")],
-    out: Annotated[Path, typer.Option(help="The picture to write: .png, .jpg or .webp.")],
+    photo: Annotated[Path, typer.Argument(help="The photo (JPEG, PNG, WebP or HEIF), or a folder of photos.")],
+    out: Annotated[Path, typer.Option(help="The picture to write: .png, .jpg or .webp; for a folder, a folder.")],
     to: Annotated[str | None, typer.Option(metavar="AGE", help="Target age in years, 0 to 100.")] = None,
     strip: Annotated[
         str | None, typer.Option(metavar="AGE,AGE,...", help="Several ages side by side instead of one.")
@@ -113,6 +115,12 @@ def age(
     from photos.io import check_result_path, open_photo, save_image
     from pipelines.crash import crash_log
 
+    if photo.is_dir():
+        from pipelines.job_commands import age_folder
+
+        given: dict[str, Any] = {"strength": strength, "detail": detail, "tune_steps": steps, "seed": seed}
+        given |= {"model": model, "official": official, "person": person}
+        return age_folder(settings, photo, out, to or strip or "", given, as_json)
     check_result_path(out)
     source = open_photo(photo, settings.max_pixels)
     if out.exists() and out.samefile(photo):

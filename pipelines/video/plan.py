@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def split(look: Look, busy: Sequence[bool] | np.ndarray, first: int, stop: int) 
         for low, high, limit in _stretches(np.asarray(busy), a, b):
             count = -(-(high - low) // limit)
             marks = np.linspace(low, high, count + 1).round().astype(int)
-            runs += [(int(x), int(y)) for x, y in zip(marks[:-1], marks[1:], strict=True)]
+            runs += [(int(x), int(y)) for x, y in pairwise(marks)]
     return runs
 
 
@@ -71,7 +72,7 @@ def _stretches(busy: np.ndarray, a: int, b: int) -> list[tuple[int, int, int]]:
         return []
     edges = [a, *(a + 1 + np.flatnonzero(np.diff(busy[a:b]))).tolist(), b]
     found: list[tuple[int, int, int]] = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         limit = IDLE if not busy[low] and high - low >= BUSY else BUSY
         if found and found[-1][2] == limit == BUSY:
             found[-1] = (found[-1][0], high, BUSY)

@@ -1,0 +1,80 @@
+"""A job that a command waits for: it is durable like any other, and goes on where the same command was stopped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import Cancelled, EveryageError
+from pipelines.events import Event
+
+if TYPE_CHECKING:
+    from pipelines.console import Progress
+    from pipelines.jobs.job import Job, Told
+    from pipelines.jobs.queue import JobQueue
+    from pipelines.settings import Settings
+
+
+def do_job(settings: Settings, kind: str, request: dict[str, Any], progress: Progress, leave: bool = False) -> Job:
+    """Enqueue the request, or take up the same one that was not finished, and see it through.
+
+    leave: only enqueue it; a worker will come to it. Raises InputError for a request that can't be done, EveryageError
+    where the work failed, Cancelled where somebody stopped it.
+    """
+    from pipelines.jobs.follow import run_here
+    from pipelines.jobs.queue import JobQueue
+
+    queue = JobQueue(settings)
+    try:
+        job = _same(queue, kind, request) or queue.add(kind, request, first=not leave)
+        if job.over:
+            job = queue.resume(job.id)
+        if leave:
+            return job
+        try:
+            job = run_here(settings, job.id, lambda told: progress.show(_event(told)))
+        except KeyboardInterrupt:
+            queue.cancel(job.id)
+            raise Cancelled(f"Stopped; `jobs resume {job.id}` or the same command goes on.") from None
+    finally:
+        queue.close()
+    if job.state == "failed":
+        raise EveryageError(job.error)
+    if job.state != "done":
+        raise Cancelled
+    return job
+
+
+def _same(queue: JobQueue, kind: str, request: dict[str, Any]) -> Job | None:
+    """An unfinished job that asks for the very same."""
+    from pipelines.jobs.kinds import make_kind
+
+    wanted = make_kind(kind, queue.settings).check(request)
+    for job in queue.list(limit=1000, states=("running", "waiting", "cancelled", "failed")):
+        if job.kind == kind and job.request == wanted:
+            return job
+    return None
+
+
+def _event(told: Told) -> Event:
+    return Event("job", told.message or "Waiting", told.done, told.total, told.seconds_left)
+
+
+def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: dict[str, Any], as_json: bool) -> int:
+    """`age FOLDER`: every photo in it, each age a picture of its own in the folder `out`."""
+    from pipelines.console import Progress
+    from pipelines.crash import crash_log
+
+    targets = [part.strip() for part in ages.split(",") if part.strip()]
+    request = {"sources": [str(folder)], "out": str(out), "targets": targets, "options": options}
+    with crash_log(settings.data), Progress() as progress:
+        job = do_job(settings, "age", request, progress)
+    result = job.result or {}
+    for failed in result["failed"]:
+        print(f"Left out: {failed['reason']}", file=sys.stderr)
+    sentence = f"{out}: {len(result['files'])} pictures"
+    sentence += f"; {len(result['failed'])} photos could not be used." if result["failed"] else "."
+    print(json.dumps({"out": str(out), "job": job.id, **result, "sentence": sentence}) if as_json else sentence)
+    return 0
