@@ -22,7 +22,7 @@ from pipelines.settings import Settings
 
 GIB = 1024**3
 LEAST_MEMORY_GIB, LEAST_DISK_GIB = 3.0, 1.0
-PACKAGES = ("torch", "torchvision", "gradio", "diffusers", "facexlib", "safetensors", "pillow_heif")
+PACKAGES = ("torch", "torchvision", "gradio", "diffusers", "facexlib", "safetensors", "pillow_heif", "av", "dbos")
 NEED_TORCHVISION = {"torchvision", "diffusers", "facexlib"}
 DISTRIBUTIONS = {"pillow_heif": "pillow-heif"}
 
