@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import InputError
 
+SECRET = ("password", "jobs_url")  # never shown: a database address may hold a password, too
 PILLOW_LIMIT = 89_000_000  # above this Pillow itself suspects a decompression bomb
 
 
@@ -35,6 +36,8 @@ class Settings(BaseSettings):
     password: str | None = Field(default=None, min_length=8, repr=False)
     max_pixels: int = Field(default=64_000_000, ge=64 * 64, le=PILLOW_LIMIT)
     """Larger photos are refused, from their header alone."""
+    jobs_url: str | None = Field(default=None, pattern=r"^postgres(ql)?://", repr=False)
+    """PostgreSQL database of a queue that several machines share; None: a file in the data folder, for this one."""
 
     @field_validator("data")
     @classmethod
@@ -74,5 +77,5 @@ def load_settings(**given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        value = "" if name == "password" else f" {first.get('input')!r}"
+        value = "" if name in SECRET else f" {first.get('input')!r}"
         raise InputError(f"The setting {name}{value} can't be used: {_reason(first['msg'])}.") from error
