@@ -16,11 +16,12 @@ from __future__ import annotations
 import math
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import av
 import cv2
@@ -78,6 +79,7 @@ class FixedCamera:
     ) -> None:
         sys.path.insert(0, str(renderer))
         module: Any = import_module("heads")
+        self.renderer = import_module("heads_render")
         self.heads = module.Heads(device="cpu")
         self.person = module.sample_identity(seed)
         calm = module.sample_view(view_seed, calm=True)
@@ -113,13 +115,59 @@ class FixedCamera:
     @torch.no_grad()
     def picture(self, second: float) -> np.ndarray:
         """(size, size, 3) uint8 RGB."""
-        view, side = view_at(self.base, second), self.reference.W
-        image = self.heads._shade(self.heads._setup(self.person, self.age, view, self.size, self.aa))
-        lit = (image.reshape(side, side, 3) * self.gain).clamp_min(0)
-        film = 1 - torch.exp(-1.15 * lit**1.1 * (1 + 0.45 * lit))
-        small = cv2.resize(film.numpy(), (self.size, self.size), interpolation=cv2.INTER_AREA)
-        display = np.where(small <= 0.0031308, small * 12.92, 1.055 * np.maximum(small, 1e-6) ** (1 / 2.4) - 0.055)
-        return np.asarray((display.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+        frame = self._frame(second)
+        return develop(self._shade(frame), self.size)
+
+    @torch.no_grad()
+    def layer(self, second: float) -> tuple[np.ndarray, np.ndarray]:
+        """The person alone, to be laid over any background: light (size, size, 3) times coverage, and coverage.
+
+        Shaded over black and over white: where both agree, nothing shows through.
+        """
+        frame = self._frame(second)
+        eyes = frame.eyes.f  # shading takes the corneas out of it
+        with patch.object(self.renderer, "background", _plain(0.0)):
+            black = self._shade(frame)
+        frame.eyes.f = eyes
+        with patch.object(self.renderer, "background", _plain(1.0)):
+            white = self._shade(frame)
+        covered = 1 - ((white - black) / self.gain).mean(2, keepdim=True).clamp(0, 1)
+        return shrink(black, self.size), shrink(covered.expand_as(black), self.size)[..., :1]
+
+    def _frame(self, second: float) -> Any:
+        return self.heads._setup(self.person, self.age, view_at(self.base, second), self.size, self.aa)
+
+    def _shade(self, frame: Any) -> torch.Tensor:
+        """Light (W, W, 3), exposed."""
+        side = self.reference.W
+        lit: torch.Tensor = (self.heads._shade(frame).reshape(side, side, 3) * self.gain).clamp_min(0)
+        return lit
+
+
+def _plain(level: float) -> Callable[[Any, int], np.ndarray]:
+    return lambda view, side: np.full((side, side, 3), level, np.float32)
+
+
+def shrink(light: torch.Tensor, size: int) -> np.ndarray:
+    """Light (W, W, C) averaged down to `size`."""
+    return np.asarray(cv2.resize(light.contiguous().numpy(), (size, size), interpolation=cv2.INTER_AREA))
+
+
+def film(light: torch.Tensor | np.ndarray) -> np.ndarray:
+    """The renderer's film curve: light from 0 on to linear display values below 1."""
+    lit = np.asarray(light)
+    return np.asarray(1 - np.exp(-1.15 * lit**1.1 * (1 + 0.45 * lit)))
+
+
+def display(linear: np.ndarray) -> np.ndarray:
+    """Linear 0..1 as uint8 sRGB."""
+    curved = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-6) ** (1 / 2.4) - 0.055)
+    return np.asarray((curved.clip(0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def develop(light: torch.Tensor, size: int) -> np.ndarray:
+    """Light (W, W, 3) as a picture (size, size, 3) uint8; edges are averaged after the film, so that none is jagged."""
+    return display(shrink(torch.from_numpy(film(light)), size))
 
 
 def draw_frames(job: tuple[Path, Path, int, float, float, int, int, float, list[int]]) -> None:
