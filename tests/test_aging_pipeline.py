@@ -17,6 +17,7 @@ from models.faces.change import paste_change
 from photos.io import Photo, open_photo
 from pipelines.aging import Aged, AgingOptions, AgingPipeline, parse_age, strip
 from pipelines.aging.compose import blur, compose, enlarge, follow_photo, relief_gain, relief_of, soften_folds
+from pipelines.aging.guided import apply_maps, linear_maps
 from pipelines.aging.invert import InversionCache, psnr, tune
 from pipelines.aging.subject import LEAST_LIKENESS, keep_likeness, landmarks_in_crop, prepare, skin_mask
 from pipelines.events import CancelToken, Event
@@ -223,6 +224,46 @@ def test_compose_keeps_what_does_not_change() -> None:
     assert torch.allclose(
         compose(crop, now, now * 0.5, 0.0, 0.0, skin, person, none), enlarge(now * 0.5, 96), atol=1e-5
     )
+
+
+def test_many_are_composed_as_each_alone() -> None:
+    crops, now = (torch.cat([smooth_picture(size, seed) for seed in (0, 1, 2)]) for size in (96, 32))
+    then = torch.cat([smooth_picture(32, seed) for seed in (3, 4, 5)])
+    masks = [enlarge(torch.rand(3, 1, 6, 6, generator=torch.Generator().manual_seed(seed)), 96) for seed in (6, 7, 8)]
+    years = torch.tensor([30.0, 0.0, -12.0])
+    for side in (None, 16):
+        together = compose(crops, now, then, 1.0, years, *masks, guide_side=side)
+        for i, age in enumerate(years.tolist()):
+            one = slice(i, i + 1)
+            alone = compose(crops[one], now[one], then[one], 1.0, age, *(mask[one] for mask in masks), guide_side=side)
+            assert torch.allclose(together[one], alone, atol=1e-5)
+            assert (alone - crops[one]).abs().mean() > 0.05
+
+
+def test_maps_are_the_least_squares_of_their_windows() -> None:
+    change, guide = smooth_picture(24, 1), smooth_picture(24, 2)
+    radius, smoothness = 40, 0.01  # windows that see everything: one linear function for the whole picture
+    x, y = guide[0].flatten(1).double(), change[0].flatten(1).double()
+    middle, offset = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
+    variance = (x - middle) @ (x - middle).t() / x.shape[1] + smoothness * torch.eye(3)
+    slopes = torch.linalg.solve(variance, (x - middle) @ (y - offset).t() / x.shape[1]).t()
+    wanted = slopes @ (x - middle) + offset
+    found = apply_maps(linear_maps(change, guide, radius, smoothness), guide)[0].flatten(1)
+    assert torch.allclose(found.double(), wanted, atol=1e-4)
+    one = apply_maps(linear_maps(change[:, :1], guide, 3, smoothness), guide)
+    three = apply_maps(linear_maps(change, guide, 3, smoothness), guide)
+    assert torch.allclose(one[:, 0], three[:, 0], atol=1e-5)
+
+
+def test_a_wide_blur_on_few_pixels_is_that_blur() -> None:
+    picture = smooth_picture(192, 3)[:, :1]
+    places = torch.arange(-60.0, 61)
+    kernel = torch.exp(-(places**2) / (2 * 12.0**2))
+    kernel = kernel / kernel.sum()
+    padded = torch.nn.functional.pad(picture, (60,) * 4, mode="reflect")
+    exact = torch.nn.functional.conv2d(padded, torch.outer(kernel, kernel)[None, None])
+    apart = (blur(picture, 12.0) - exact).abs()
+    assert apart[..., 24:-24, 24:-24].max() < 0.01 and apart.max() < 0.05
 
 
 def test_features_take_slow_changes_only() -> None:

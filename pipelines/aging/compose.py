@@ -6,6 +6,8 @@ does; the photo's pixels carry everything else: pores, lashes, single hairs. Pic
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,6 +16,7 @@ from models.images import brightness
 
 from .guided import apply_maps, linear_maps
 
+FEWEST_PIXELS = 3  # to a standard deviation that show a blur
 SLOW = 1 / 20  # standard deviation of a slow change, as a share of the side
 # Hair and skin change colour over wide areas; in small places the generator's colours are not to be trusted.
 COLOUR_BLUR, COLOUR_SHARE = 1 / 16, 0.45  # standard deviation as a share of the side; how much is kept
@@ -46,7 +49,14 @@ def enlarge(x: Tensor, size: int) -> Tensor:
 
 
 def blur(x: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur with mirrored borders; sigma in pixels."""
+    """Gaussian blur with mirrored borders; sigma in pixels. A wide one is done on as few pixels as show it."""
+    shrink = 2 ** int(math.log2(max(sigma / FEWEST_PIXELS, 1)))
+    if shrink > 1:
+        # Averaging over blocks and drawing lines between them blur, too.
+        own = (shrink**2 - 1) / 12 + shrink**2 / 6
+        small = F.adaptive_avg_pool2d(x, (round(x.shape[-2] / shrink), round(x.shape[-1] / shrink)))
+        soft = blur(small, math.sqrt(sigma**2 - own) / shrink)
+        return F.interpolate(soft, size=x.shape[-2:], mode="bilinear", align_corners=False)
     radius = max(int(3 * sigma + 0.5), 1)
     places = torch.arange(-radius, radius + 1, dtype=x.dtype, device=x.device)
     kernel = torch.exp(-(places**2) / (2 * sigma**2))
@@ -62,10 +72,16 @@ def _fade(change: Tensor, limits: tuple[float, float]) -> Tensor:
     return 1 - x * x * (3 - 2 * x)
 
 
-def relief_gain(relief: Tensor, years: float) -> Tensor:
-    """Skin relief (1, 3, S, S) after `years` more or, if negative, fewer; edges keep their strength."""
-    low, high = RELIEF_GAIN
-    gain = min(max(1 + years / (MORE_RELIEF_YEARS if years > 0 else LESS_RELIEF_YEARS), low), high)
+def _each(years: float | Tensor, like: Tensor) -> Tensor:
+    """Years, the same for all pictures or (N,), so that they go with pictures (N, C, S, S)."""
+    return torch.as_tensor(years, dtype=like.dtype, device=like.device).view(-1, 1, 1, 1)
+
+
+def relief_gain(relief: Tensor, years: float | Tensor) -> Tensor:
+    """Skin relief (N, 3, S, S) after `years` more or, if negative, fewer; edges keep their strength."""
+    years = _each(years, relief)
+    gain = 1 + torch.where(years > 0, years / MORE_RELIEF_YEARS, years / LESS_RELIEF_YEARS)
+    gain = gain.clamp(*RELIEF_GAIN)
     edge = (relief.abs().mean(dim=1, keepdim=True) / EDGE).clamp(0, 1)
     return relief * (gain + (1 - gain) * edge)
 
@@ -78,35 +94,37 @@ def strand_gain(before: Tensor, after: Tensor) -> Tensor:
 
 
 def relief_of(crop: Tensor, small: int, window: float = RELIEF_WINDOW, smoothness: float = RELIEF_SMOOTHNESS) -> Tensor:
-    """What an edge-preserving filter at `small` pixels takes off the photo (1, 3, S, S)."""
+    """What an edge-preserving filter at `small` pixels takes off the photo (N, 3, S, S)."""
     guide = enlarge(crop, small)
     maps = linear_maps(guide, guide, max(round(small * window), 1), smoothness)
     return crop - apply_maps(maps, crop)
 
 
-def soften_folds(crop: Tensor, small: int, years: float, skin: Tensor) -> Tensor:
-    """The photo (1, 3, S, S) with the folds of its skin filled as `years` < 0 are taken away; else the photo itself.
+def soften_folds(crop: Tensor, small: int, years: float | Tensor, skin: Tensor) -> Tensor:
+    """The photo (N, 3, S, S) with the folds of its skin filled as `years` < 0 are taken away; else the photo itself.
 
     The generator can't take away what it never drew: a photo's own folds are finer than its pictures.
     """
-    taken = min(-years / LESS_FOLDS_YEARS, FOLDS_TAKEN)
-    if taken <= 0:
+    taken = (-_each(years, crop) / LESS_FOLDS_YEARS).clamp(0, FOLDS_TAKEN)
+    if not taken.any():
         return crop
     folds = relief_of(crop, small, FOLDS_WINDOW, FOLDS_SMOOTHNESS)
     edge = (folds.abs().mean(dim=1, keepdim=True) / FOLDS_EDGE).clamp(0, 1)
     return crop - taken * skin * folds * (1 - edge)
 
 
-def follow_photo(change: Tensor, crop: Tensor, skin: Tensor) -> Tensor:
-    """The change (1, 3, R, R) at the size of the crop (1, 3, S, S), with the crop's edges instead of its own.
+def follow_photo(change: Tensor, crop: Tensor, skin: Tensor, guide_side: int | None = None) -> Tensor:
+    """The change (N, 3, R, R) at the size of the crop (N, 3, S, S), with the crop's edges instead of its own.
 
-    Colour changes slowly over the face. On skin (1, 1, S, S) lines of brightness that the photo does not have yet stay.
+    Colour changes slowly over the face. On skin (N, 1, S, S) lines of brightness that the photo does not have yet stay.
+    guide_side: pixels on a side on which the edges are looked for, the change's own if None; fewer cost less.
     """
     small, size = change.shape[-1], crop.shape[-1]
     bright = brightness(change)
     change = bright + COLOUR_SHARE * blur(change - bright, sigma=small * COLOUR_BLUR)
     guide = enlarge(crop, small)
-    maps = linear_maps(change, guide, max(round(small * WINDOW), 1), SMOOTHNESS)
+    side = min(guide_side or small, small)
+    maps = linear_maps(enlarge(change, side), enlarge(crop, side), max(round(side * WINDOW), 1), SMOOTHNESS)
     lines = bright - brightness(apply_maps(maps, guide))
     laid = apply_maps(maps, crop) + LINES * skin * enlarge(lines, size)
     return LARGEST_CHANGE * torch.tanh(laid / LARGEST_CHANGE)
@@ -117,27 +135,31 @@ def compose(
     now: Tensor,
     then: Tensor,
     detail: float,
-    years: float,
+    years: float | Tensor,
     skin: Tensor,
     person: Tensor,
     features: Tensor,
+    guide_side: int | None = None,
 ) -> Tensor:
-    """The aged crop at the crop's own size.
+    """The aged crops at the crops' own size.
 
-    crop: (1, 3, S, S), the photo; now, then: (1, 3, R, R), the generator's face today and at the target age.
-    detail: 1 lays the change over the photo, 0 shows the generator's own drawing; years: target minus present age.
-    skin: (1, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; person: where anything
+    crop: (N, 3, S, S), the photo; now, then: (N, 3, R, R), the generator's face today and at the target age.
+    detail: 1 lays the change over the photo, 0 shows the generator's own drawing; years: target minus present age, one
+    for all or (N,).
+    skin: (N, 1, S, S) in [0, 1], where lines are drawn and relief is strengthened or softened; person: where anything
     may change; features: how far only slow changes come through (eyes, nose and mouth, whose shape must stay the
     photo's while the light and colour of the skin around them change).
+    guide_side: as for `follow_photo`, and for what counts as relief.
     With now == then, detail 1 and years 0 the result is the photo.
     """
-    size, small = crop.shape[-1], now.shape[-1]
+    size, small = crop.shape[-1], min(guide_side or now.shape[-1], now.shape[-1])
     crop = soften_folds(crop, small, years, skin)
-    change = follow_photo(then - now, crop, skin)
+    change = follow_photo(then - now, crop, skin, guide_side)
     change = person * torch.lerp(change, blur(change, sigma=size * SLOW), features)
     relief = relief_of(crop, small)
     smooth = crop - relief
     strands = relief * strand_gain(smooth, smooth + change)
     aged = strands + skin * (relief_gain(relief, years) - strands)
     kept = _fade(blur(change.abs().mean(dim=1, keepdim=True), sigma=size / 64), TEXTURE_FADE)
-    return torch.lerp(enlarge(then, size), smooth + aged * kept + change, detail).clamp(-1, 1)
+    laid = smooth + aged * kept + change
+    return (laid if detail == 1 else torch.lerp(enlarge(then, size), laid, detail)).clamp(-1, 1)

@@ -54,11 +54,11 @@ class Readers(nn.Module):
         return vector
 
     def find_person(self, crop: Tensor) -> Tensor:
-        """Share of person, hair by hair, in a crop (1, 3, S, S): (1, 1, S, S) in [0, 1]."""
+        """Share of person, hair by hair, in crops (N, 3, S, S): (N, 1, S, S) in [0, 1]."""
         guide = enlarge(crop, GUIDE_SIDE)
-        coarse = person_mask(self.person, guide).expand(-1, 3, -1, -1)
+        coarse = person_mask(self.person, guide)
         maps = linear_maps(coarse, guide, GUIDE_RADIUS, GUIDE_SMOOTHNESS)
-        return apply_maps(maps, crop)[:, :1].clamp(0, 1)
+        return apply_maps(maps, crop).clamp(0, 1)
 
 
 @dataclass(frozen=True)
