@@ -120,12 +120,18 @@ def refusal(error: Exception, settings: Settings) -> str:
 def open_client(engine: sa.Engine) -> DBOSClient:
     """What queues, cancels and deletes workflows without doing any."""
     from dbos import DBOSClient
+    from dbos._serialization import DBOSPortableJSONSerializer
 
-    return DBOSClient(system_database_engine=engine, application_name=APP, lazy=True)
+    serializer = (
+        DBOSPortableJSONSerializer()
+    )  # rather than pickle: what a shared database holds must not be able to act
+    return DBOSClient(system_database_engine=engine, application_name=APP, serializer=serializer, lazy=True)
 
 
 def dbos_config(engine: sa.Engine, settings: Settings, worker: str) -> dict[str, Any]:
     """What the durable workflows are told: our database, our version, no telemetry, quiet."""
+    from dbos._serialization import DBOSPortableJSONSerializer
+
     return {
         "name": APP,
         "system_database_url": url(settings),
@@ -134,6 +140,7 @@ def dbos_config(engine: sa.Engine, settings: Settings, worker: str) -> dict[str,
         "executor_id": worker,
         "log_level": "ERROR",
         "run_migrations": False,
+        "serializer": DBOSPortableJSONSerializer(),
         "enable_otlp": False,
     }
 

@@ -1,4 +1,4 @@
-"""Which kinds of work there are. A kind's module is imported only where it is needed, so that the list costs nothing."""
+"""Which kinds of work there are. A kind's module is imported where it is needed, so that the list costs nothing."""
 
 from __future__ import annotations
 

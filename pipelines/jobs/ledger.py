@@ -26,6 +26,9 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 Where = Literal["first", "up", "down", "last"]
 
 
+Ids = Sequence[str]
+
+
 class Ledger:
     """Reads and writes the rows. warnings: sentences on what was wrong with the database at the start."""
 
@@ -90,16 +93,27 @@ class Ledger:
         with self.begin(write=False) as connection:
             return connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one_or_none()
 
+    def over(self, job_id: str) -> bool:
+        """Whether a job has come to an end, or is not there any more."""
+        row = self.find(job_id)
+        return row is None or row.state in ENDED
+
+    def rank(self, job_id: str) -> int:
+        """Its place in the order; small goes first."""
+        row = self.find(job_id)
+        return int(row.rank) if row is not None else MIDDLE
+
     def known(self) -> dict[str, tuple[State, int]]:
         """Id -> (state, attempt) of all jobs."""
         with self.begin(write=False) as connection:
             rows = connection.execute(sa.select(jobs.c.id, jobs.c.state, jobs.c.attempt))
             return {row.id: (row.state, row.attempt) for row in rows}
 
-    def live(self, ids: Collection[str]) -> dict[str, int]:
-        """Id -> attempt of those among `ids` that run."""
+    def live(self, ids: Collection[str] | None = None) -> dict[str, int]:
+        """Id -> attempt of the jobs that run, or of those among `ids`."""
         with self.begin(write=False) as connection:
-            found = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.id.in_(ids), jobs.c.state == "running")
+            found = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.state == "running")
+            found = found if ids is None else found.where(jobs.c.id.in_(ids))
             return {row.id: row.attempt for row in connection.execute(found)}
 
     # What a person asks for
@@ -161,7 +175,7 @@ class Ledger:
             connection.execute(chunks.delete().where(chunks.c.job == job_id))
         self.drop_flows([job_id])
 
-    def drop_flows(self, ids: Sequence[str]) -> None:
+    def drop_flows(self, ids: Ids) -> None:
         """Remove the workflows of jobs that are over, with all they recorded."""
         for job_id in ids:
             found = self.client.list_workflows(workflow_id_prefix=f"{job_id}.", load_input=False, load_output=False)
@@ -223,16 +237,25 @@ class Ledger:
             if not connection.execute(workers.update().where(workers.c.id == worker).values(seen=now)).rowcount:
                 connection.execute(workers.insert().values(id=worker, host=host, pid=pid, seen=now))
 
-    def living(self, within_s: float) -> list[str]:
+    def living(self, within_s: float) -> Ids:
         """Workers that were seen of late; the clock is the database's."""
         with self.begin(write=False) as connection:
             seen = sa.select(workers.c.id).where(workers.c.seen > _now(connection) - within_s)
             return list(connection.execute(seen).scalars())
 
-    def bury(self, alive: Sequence[str]) -> None:
+    def leave(self, worker: str) -> None:
+        """This worker ends in an orderly way: others may take up at once what it had begun."""
+        with self.begin() as connection:
+            connection.execute(workers.delete().where(workers.c.id == worker))
+
+    def bury(self, alive: Ids) -> None:
         """Strike all other workers off the list."""
         with self.begin() as connection:
             connection.execute(workers.delete().where(workers.c.id.not_in(alive)))
+
+    def take_up(self, flow: str, worker: str) -> None:
+        """Queue a workflow again that `worker` began and does not do any more; nothing if somebody else does it."""
+        self.client._sys_db.reenqueue_for_recovery(flow, [worker], JOBS)
 
     # Inside a transaction
 
