@@ -14,6 +14,7 @@ from models.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.console import Progress
+    from pipelines.runtime import Runtime
     from pipelines.settings import Settings
 
 
@@ -108,17 +109,24 @@ def _part(text: str) -> tuple[int, int]:
     raise InputError(f"--shard is written I/N, such as --shard 2/8, not {text!r}.")
 
 
-def _look(settings: Settings, source: Path, progress: Progress) -> dict[str, Any]:
-    from pipelines.runtime import Runtime
+def _found(settings: Settings, runtime: Runtime, source: Path, progress: Progress) -> tuple[Any, Any, Any]:
+    """Facts, look and index of a video."""
+    from pipelines.events import CancelToken
     from pipelines.video.look import look_at
     from pipelines.video.media import open_video
 
-    facts = open_video(source.expanduser().absolute())
-    found: Any = None
-    for event in look_at(facts, Runtime(settings), settings.data / "cache"):
+    facts, found = open_video(source.expanduser().absolute()), None
+    for event in look_at(facts, runtime, settings.data / "cache", CancelToken()):
         progress.show(event)
         found = event.value if event.stage == "done" else found
-    look, index = found
+    assert found is not None
+    return facts, *found
+
+
+def _look(settings: Settings, source: Path, progress: Progress) -> dict[str, Any]:
+    from pipelines.runtime import Runtime
+
+    facts, look, index = _found(settings, Runtime(settings), source, progress)
     people = [
         {
             "who": person.who,
@@ -139,8 +147,6 @@ def _look(settings: Settings, source: Path, progress: Progress) -> dict[str, Any
 def _preview(settings: Settings, request: dict[str, Any], second: float, progress: Progress) -> dict[str, Any]:
     from photos.results import check_result_path, save_image
     from pipelines.runtime import Runtime
-    from pipelines.video.look import look_at
-    from pipelines.video.media import open_video
     from pipelines.video.options import video_options
     from pipelines.video.preview import preview_frame
     from pipelines.video.sheet import side_by_side
@@ -148,17 +154,12 @@ def _preview(settings: Settings, request: dict[str, Any], second: float, progres
     out = Path(request["out"])
     check_result_path(out)
     options, runtime = video_options(request["options"]), Runtime(settings)
-    facts = open_video(Path(request["source"]).expanduser().absolute())
-    found: Any = None
-    for event in look_at(facts, runtime, settings.data / "cache"):
-        progress.show(event)
-        found = event.value if event.stage == "done" else found
-    look, index = found
+    facts, look, index = _found(settings, runtime, Path(request["source"]), progress)
     pair: Any = None
     for event in preview_frame(runtime, settings.data, facts, index, look, options, second):
         progress.show(event)
         pair = event.value if event.stage == "done" else pair
-    recipe = {"kind": "video-frame", "second": second, "options": request["options"]}
+    recipe = {"kind": "video-frame", "second": second, "options": options.model_dump(mode="json")}
     save_image(side_by_side(*pair), out, recipe)
     return {"out": str(out), "second": second, "sentence": f"{out}: the frame at {second:g} s, before and after."}
 

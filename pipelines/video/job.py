@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
-from photos.files import make_folder
+from photos.files import check_output, make_folder
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import JobKind, Tell
 from pipelines.video.media.facts import VideoFacts
@@ -20,7 +20,6 @@ from pipelines.video.options import VideoOptions, default_name, video_options
 if TYPE_CHECKING:
     from PIL import Image
 
-    from pipelines.video.media import Quality
     from pipelines.video.media.facts import FrameIndex
     from pipelines.video.seen import Look
 
@@ -37,13 +36,14 @@ class VideoJob(JobKind):
 
     def check(self, request: dict[str, Any]) -> dict[str, Any]:
         """Opens the video, so that what can't be used is said before anything waits in the queue."""
-        from pipelines.video.media import check_video_path, open_video
+        from pipelines.video.media import Quality, check_video_path, open_video
 
         options = video_options(request.get("options", {}))
         facts = open_video(_path(request.get("source"), "a video"))
         out = request.get("out")
         target = _path(out, "a name for the result") if out else self._own_name(facts, options)
-        check_video_path(target, quality_of(options))
+        check_video_path(target, Quality.of(options))
+        check_output(target)
         if target.exists() and target.samefile(facts.path):
             raise InputError(f"The result {target} would replace the video itself; choose another name.")
         return {
@@ -119,9 +119,9 @@ class _Work:
     @classmethod
     def at_hand(cls, kind: VideoJob, request: dict[str, Any]) -> _Work | None:
         """None while nobody has looked at the video yet."""
-        from pipelines.video.look import stored_look
+        from pipelines.video.look.stored import load, look_path
 
-        found = stored_look(request["sha256"], kind.settings.data / "cache")
+        found = load(look_path(kind.settings.data / "cache", VideoFacts.from_dict(request["facts"])))
         return cls(kind, request, *found) if found else None
 
     @classmethod
@@ -156,7 +156,7 @@ class _Work:
     def draw(self, first: int, stop: int, folder: Path, tell: Tell, cancel: CancelToken) -> None:
         """Write one part of the result."""
         from pipelines.video.aging import VideoAger
-        from pipelines.video.media import PartWriter, read_frames
+        from pipelines.video.media import PartWriter, Quality, read_frames
         from pipelines.video.plan import busy_frames
 
         part = folder / f"frames-{first:07d}-{stop:07d}.part"
@@ -168,7 +168,7 @@ class _Work:
         else:
             frames = enumerate(read_frames(self.facts, self.index, first, stop), first)
         words, shown = f"Frames {first + 1} to {stop} of {self.stop}", 0.0
-        with PartWriter(part, self.facts, quality_of(self.options)) as writer:
+        with PartWriter(part, self.facts, Quality.of(self.options)) as writer:
             for number, frame in frames:
                 cancel.check()
                 picture = None
@@ -178,15 +178,14 @@ class _Work:
                 tell(Event("age", words, number - first + 1, stop - first, value=picture))
 
     def join(self, folder: Path, tell: Tell, cancel: CancelToken) -> dict[str, Any]:
-        from pipelines.video.media import join
+        from pipelines.video.media import Quality, join
         from pipelines.video.plan import busy_frames
 
         out, runs = Path(self.request["out"]), self.runs()
         tell(Event("join", "Putting the parts together"))
         parts = [folder / f"{name}.part" for name in runs]
-        notes = join(
-            parts, self.facts, self.index, self.first, self.stop, out, quality_of(self.options), self.recipe(), cancel
-        )
+        quality, span = Quality.of(self.options), (self.first, self.stop)
+        notes = join(parts, self.facts, self.index, *span, out, quality, self.recipe(), cancel, tell)
         for path in (*parts, *(folder / f"{name}.safetensors" for name in self.tunes())):
             path.unlink(missing_ok=True)
         seen = busy_frames(self.look, self.options)[self.first : self.stop]
@@ -210,13 +209,6 @@ class _Work:
             "source": {"name": self.facts.path.name, "sha256": self.facts.sha256},
             "options": self.options.model_dump(mode="json"),
         }
-
-
-def quality_of(options: VideoOptions) -> Quality:
-    """How the result is written."""
-    from pipelines.video.media import Quality
-
-    return Quality(codec=options.codec, crf=options.quality, ten_bit=options.ten_bit)
 
 
 def still_there(request: dict[str, Any]) -> VideoFacts:
