@@ -21,6 +21,8 @@ from typer.exceptions import TyperException
 from models.errors import Cancelled, EveryageError, InputError
 from pipelines.finetune_commands import finetune
 from pipelines.generate_commands import generate
+from pipelines.jobs_commands import cli as jobs_commands
+from pipelines.jobs_commands import worker
 from pipelines.models.commands import cli as models_commands
 from pipelines.people_commands import cli as photos_commands
 from pipelines.personalize_commands import personalize
@@ -43,6 +45,8 @@ cli.command()(personalize)
 cli.command()(generate)
 cli.command()(finetune)
 cli.command()(video)
+cli.add_typer(jobs_commands, name="jobs")
+cli.command()(worker)
 
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]

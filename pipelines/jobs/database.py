@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -19,7 +19,7 @@ from photos.files import make_folder
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from dbos import DBOSClient
+    from dbos import DBOSClient, DBOSConfig
 
 NAME = "jobs.sqlite"
 WAIT_S = 30.0
@@ -122,13 +122,11 @@ def open_client(engine: sa.Engine) -> DBOSClient:
     from dbos import DBOSClient
     from dbos._serialization import DBOSPortableJSONSerializer
 
-    serializer = (
-        DBOSPortableJSONSerializer()
-    )  # rather than pickle: what a shared database holds must not be able to act
+    serializer = DBOSPortableJSONSerializer()  # not pickle: what a shared database holds must not act
     return DBOSClient(system_database_engine=engine, application_name=APP, serializer=serializer, lazy=True)
 
 
-def dbos_config(engine: sa.Engine, settings: Settings, worker: str) -> dict[str, Any]:
+def dbos_config(engine: sa.Engine, settings: Settings, worker: str) -> DBOSConfig:
     """What the durable workflows are told: our database, our version, no telemetry, quiet."""
     from dbos._serialization import DBOSPortableJSONSerializer
 

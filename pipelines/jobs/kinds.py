@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     "video": "pipelines.video.job:VideoJob",
     "age": "pipelines.aging.batch:AgeJob",
+    "personalize": "pipelines.personalize.job:PersonalizeJob",
+    "evaluate": "pipelines.personalize.job:EvaluateJob",
+    "finetune": "pipelines.finetune.job:FinetuneJob",
+    "generate": "pipelines.generate.grid_job:GridJob",
+    "import": "pipelines.collection_job:ImportJob",
+    "group": "pipelines.collection_job:GroupJob",
+    "download": "pipelines.models.download_job:DownloadJob",
 }
 """Name of a kind -> "module:Class". The queue and the worker both take another mapping where one is needed."""
 

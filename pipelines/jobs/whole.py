@@ -10,7 +10,7 @@ import json
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,8 @@ VIEW_EVERY_S = 1.0
 POINTS = 400  # of a curve: more than a page shows
 PLACES = 1000  # in which the whole work is counted
 
+Stages = Mapping[str, tuple[float, float]]
+
 
 class View:
     """What pages draw beside a job's progress: `view.json` with values and names of pictures, all in its folder.
@@ -40,6 +42,7 @@ class View:
     def __init__(self, folder: Path, every_s: float = VIEW_EVERY_S) -> None:
         self._folder, self._every = folder, every_s
         self._values, self._written = read_view(folder), float("-inf")
+        self._drawn: dict[str, Image.Image] = {}
 
     def put(self, **values: Any) -> None:
         """Set some values, as JSON can hold them."""
@@ -48,8 +51,10 @@ class View:
             self.write()
 
     def picture(self, name: str, image: Image.Image) -> None:
-        """Keep a picture as `NAME.png`; its file's name becomes the value NAME."""
-        content = BytesIO()
+        """Keep a picture as `NAME.png`, unless it is the one that was kept last; the file's name becomes the value."""
+        if self._drawn.get(name) is image:
+            return
+        self._drawn[name], content = image, BytesIO()
         image.convert("RGB").save(content, "PNG", compress_level=1)
         write_file(self._folder / f"{name}.png", content.getvalue())
         self._values[name] = f"{name}.png"
@@ -75,7 +80,7 @@ def thinned(values: Sequence[float], points: int = POINTS) -> list[float]:
 class WholeJob(JobKind):
     """A kind of one chunk. The folder of its files bears the job's id, a mark by which finished work is known again."""
 
-    STAGES: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    STAGES: ClassVar[Stages] = {}
     """Stage of an event -> (where it begins, where it ends) in the whole work, 0..1; others do not move the bar."""
 
     @abstractmethod
@@ -104,15 +109,18 @@ class WholeJob(JobKind):
             return
         cancel.check()
         view, result, place = View(folder), None, 0.0
-        with closing(_iterator(self.events(request, folder, cancel))) as events:
-            for event in events:
-                if event.stage == "done":  # and on to the end: the work may have to tidy up
-                    result = self.outcome(request, event.value)
-                    continue
-                self.show(event, view)
-                place = self._place(event, place)
-                tell(self._told(event, place))
-        view.write()
+        try:
+            with closing(_iterator(self.events(request, folder, cancel))) as events:
+                for event in events:
+                    if event.stage == "done":  # and on to the end: the work may have to tidy up
+                        result = self.outcome(request, event.value)
+                        continue
+                    self.show(event, view)
+                    place = self._place(event, place)
+                    tell(self._told(event, place))
+        finally:
+            with suppress(EveryageError):  # a full disk must not hide why the work ended
+                view.write()
         if result is None:
             raise EveryageError("The work ended without a result; try again.")
         write_file(folder / DONE, json.dumps(result).encode())
