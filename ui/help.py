@@ -63,3 +63,5 @@ LAYERS = (
     "Numbers such as 8,9 or 4-7; empty mixes nothing. In a 1024 px model 8 and 9 carry colour, of hair above all. "
     "The style is that of the photo below, or a random one."
 )
+KEYFRAMES = "second:age, such as 0:20, 10:80; between them the age goes evenly"
+VIDEO_STEPS = "for each person and shot; 0 is quick and less alike"

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from pipelines.settings import Settings
 
 DAY = 86400
-MAX_UPLOAD = "8gb"  # model files; photos have limits of their own, and the file goes to the disk as it comes
+PRIVATE = (
+    *("history", "generated", "originals", "cache", "models", "people", "finetune"),
+    *("jobs", "clips", "videos", "photos"),
+)
+MAX_UPLOAD = "16gb"  # videos; photos have limits of their own, and the file goes to the disk as it comes
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_OFFLINE": "1",
@@ -51,7 +55,7 @@ def assemble(services: Services) -> gr.Blocks:
 
     import gradio as gr
 
-    from ui import age, finetune, generate, models, people, views
+    from ui import age, finetune, generate, jobs, models, people, video, views
     from ui.help import HELP
     from ui.widgets import plain
 
@@ -66,8 +70,12 @@ def assemble(services: Services) -> gr.Blocks:
                 generate.build(app, tab, services)
             with gr.Tab("Fine-tune", id="finetune", elem_id="finetune-page") as tab:
                 finetune.build(app, tab, services)
+            with gr.Tab("Video", id="video", elem_id="video-page") as tab:
+                video.build(app, tab, services)
             with gr.Tab("Models", id="models", elem_id="models-page") as tab:
                 models.build(app, tab, services)
+            with gr.Tab("Jobs", id="jobs", elem_id="jobs-page") as tab:
+                jobs.build(tab, services)
         with gr.Accordion("Help", open=False, elem_id="help"):
             gr.Markdown(HELP)
     app.queue(default_concurrency_limit=4, max_size=64)
@@ -110,16 +118,16 @@ def serve(settings: Settings) -> None:
     threading.Thread(target=services.warm, daemon=True).start()
     print(f"Everyage is at {app.local_url} (Ctrl+C stops it). Everything stays on this machine.", flush=True)
     try:
+        services.start_worker()
         app.block_thread()
     finally:
+        services.close()
         shutil.rmtree(services.served, ignore_errors=True)
 
 
 def private_paths(data: Path) -> list[Path]:
     """Everything in the data folder that is no business of a browser, whether it is there yet or not."""
-    known = {
-        data / name for name in ("history", "generated", "originals", "cache", "models", "people", "finetune", "jobs")
-    }
+    known = {data / name for name in PRIVATE}
     found = {path for path in data.iterdir() if path.name != "served"} if data.is_dir() else set()
     return sorted(known | found)
 

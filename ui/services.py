@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from pipelines.finetune.finetuner import Finetuner
     from pipelines.generate.gallery import Gallery
     from pipelines.generate.generator import ImageGenerator
+    from pipelines.jobs.process import WorkerProcess
+    from pipelines.jobs.queue import JobQueue
     from pipelines.personalize import Personalizer
     from pipelines.runtime import Runtime
     from pipelines.settings import Settings
+    from ui.video.source import VideoSource
 
 
 @dataclass(eq=False)
@@ -85,6 +88,8 @@ class Services:
         pipeline: AgingPipeline | None = None,
         collection: Collection | None = None,
         personalizer: Personalizer | None = None,
+        jobs: JobQueue | None = None,
+        video: VideoSource | None = None,
     ) -> None:
         """What is not given is made on first use."""
         self.settings = settings
@@ -95,13 +100,20 @@ class Services:
         self.models = ModelStore(settings.data, settings)
         self.model_runs = Runs()
         self.generate_runs = Runs()
+        self.video_runs = Runs()
         self.desk = Desk(self.report)
+        # Looking through a clip has a desk of its own: it is short, and a training must not keep it waiting.
+        self.video_desk = Desk(self.report)
+        self.handed: dict[tuple[str, int, int], Path] = {}
+        self.worker: WorkerProcess | None = None
         self._pipeline = pipeline
         self._collection = collection
         self._personalizer = personalizer
         self._generator: ImageGenerator | None = None
         self._gallery: Gallery | None = None
         self._finetuner: Finetuner | None = None
+        self._jobs = jobs
+        self._video = video
         self._runtime: Runtime | None = None
         self._lock = threading.Lock()
 
@@ -165,6 +177,51 @@ class Services:
 
                 self._gallery = Gallery(self.settings.data)
             return self._gallery
+
+    @property
+    def jobs(self) -> JobQueue:
+        """The durable queue. Raises EveryageError if it can't be opened."""
+        with self._lock:
+            if self._jobs is None:
+                from pipelines.jobs.queue import JobQueue
+
+                self._jobs = JobQueue(self.settings)
+            return self._jobs
+
+    @property
+    def video(self) -> VideoSource:
+        """What opens videos and looks through them."""
+        with self._lock:
+            if self._video is None:
+                from ui.video.source import VideoSource
+
+                self._video = VideoSource(self._get_runtime(), self.settings.data)
+            return self._video
+
+    @property
+    def working(self) -> bool:
+        """Whether a process does what is in the queue."""
+        return self.worker is not None and self.worker.alive
+
+    def interactive(self) -> AbstractContextManager[None]:
+        """Hold while a person waits for a picture: jobs stand still meanwhile."""
+        from pipelines.jobs.lease import interactive
+
+        return interactive(self.settings)
+
+    def start_worker(self) -> None:
+        """Start the process that does the jobs; it ends with this one."""
+        from pipelines.jobs.process import WorkerProcess
+
+        self.worker = WorkerProcess(self.settings)
+        self.worker.start()
+
+    def close(self) -> None:
+        """Let go of the worker and the queue; jobs that are not over go on at the next start."""
+        if self.worker is not None:
+            self.worker.stop()
+        if self._jobs is not None:
+            self._jobs.close()
 
     def warm(self) -> None:
         """Load the pipeline before anyone waits for it. What goes wrong here is said when it is asked for."""

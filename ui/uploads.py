@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from ui.services import Services
 
 HOME = "import"  # the folder of uploads
 MOST_FOLDERS = 16  # levels of folders that an upload keeps
+CLIPS = "clips"  # in the data folder: uploaded videos
+KEPT_S = 7 * 86400  # as long as an upload waits for a job
 
 
 def gather(services: Services, files: Sequence[tuple[Path, str]]) -> tuple[Path, ...]:
@@ -47,3 +51,44 @@ def free_place(home: Path, name: str) -> Path:
         number += 1
         target = wanted.with_name(f"{wanted.stem} ({number}){wanted.suffix}")
     return target
+
+
+def keep_clip(services: Services, upload: Path, sha256: str) -> Path:
+    """Move an uploaded video to where it stays, also over a restart, while a job may need it.
+
+    The same video twice is kept once, as it was kept first. Raises InputError for a path that is no upload.
+    """
+    if not upload.resolve().is_relative_to(services.served.resolve()):
+        raise InputError(f"The upload {upload.name} is gone; choose it again.")
+    home = services.settings.data / CLIPS / sha256[:32]
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    known = sorted(home.iterdir())
+    if known:
+        upload.unlink()
+        os.utime(home)
+        return known[0]
+    return upload.rename(free_place(home, upload.name))
+
+
+def forget_clip(services: Services, path: Path) -> list[Path]:
+    """Delete a kept upload that no job needs any more; what lies elsewhere is not touched. Says what is gone."""
+    if path.parent.parent != services.settings.data / CLIPS or not path.is_file():
+        return []
+    if str(path) in _needed(services):
+        return []
+    shutil.rmtree(path.parent, ignore_errors=True)
+    return [path]
+
+
+def sweep_clips(services: Services, now: float) -> None:
+    """Delete the uploads that nobody began work on for days. now: seconds since 1970."""
+    homes = [home for home in (services.settings.data / CLIPS).glob("*") if now - home.stat().st_mtime > KEPT_S]
+    needed = _needed(services) if homes else set()
+    for home in homes:
+        if not any(str(path) in needed for path in home.iterdir()):
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _needed(services: Services) -> set[str]:
+    """The sources of all jobs."""
+    return {str(job.request.get("source")) for job in services.jobs.list(limit=1_000_000)}

@@ -47,7 +47,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         step = 1 if seconds < 10 else 5
         return f"about {max(step, -int(-seconds // step) * step)} s"
-    return f"about {-int(-seconds // 60)} min"
+    minutes = -int(-seconds // 60)
+    return f"about {minutes} min" if minutes < 120 else f"about {minutes // 60} h {minutes % 60} min"
 
 
 def header(device: str) -> str:
@@ -146,13 +147,24 @@ def single(picture: Picture) -> str:
   <span class="ea-tag ea-tag-right">{escape(picture.caption)}</span></div></figure>"""
 
 
-def compare(whole: tuple[Picture, Picture], near: tuple[Picture, Picture], start_near: bool, badge: str = "") -> str:
-    """Before and after under a slider that also works by keyboard, as the whole photo and as the face alone."""
+def compare(
+    whole: tuple[Picture, Picture],
+    near: tuple[Picture, Picture],
+    start_near: bool,
+    badge: str = "",
+    group: str = "ea-view",
+    first: str = "Photo",
+) -> str:
+    """Before and after under a slider that also works by keyboard, as the whole photo and as the face alone.
+
+    group: a name of the choice between both, another on each page; first: what the whole is called.
+    """
+    one, other = ("", " checked") if start_near else (" checked", "")
     return f"""
 <figure class="ea-compare ea-both">
   <fieldset class="ea-views"><legend class="ea-sr">What to compare</legend>
-    <label><input type="radio" name="ea-view" value="whole" {"" if start_near else "checked"}><span>Photo</span></label>
-    <label><input type="radio" name="ea-view" value="near" {"checked" if start_near else ""}><span>Face</span></label>
+    <label><input type="radio" name="{group}" value="whole"{one}><span>{first}</span></label>
+    <label><input type="radio" name="{group}" value="near"{other}><span>Face</span></label>
   </fieldset>
   {_stage("whole", *whole, badge)}{_stage("near", *near, badge)}
 </figure>"""

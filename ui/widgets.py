@@ -10,6 +10,7 @@ import gradio as gr
 
 STATIC = Path(__file__).parent / "static"
 ACTIONS = (STATIC / "live.js").read_text(encoding="utf-8")
+PULSE = (STATIC / "pulse.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,13 @@ def plain(value: str = "", elem_id: str | None = None) -> gr.HTML:
 def live(value: str = "", elem_id: str | None = None) -> gr.HTML:
     """HTML from `views` whose buttons, fields and forms with data-act say `click`; `Said.of` reads the event."""
     return gr.HTML(value, elem_id=elem_id, js_on_load=ACTIONS, apply_default_css=False)
+
+
+def pulse(elem_id: str) -> gr.HTML:
+    """An empty part that says `tick` while it holds `beat()` and the page is in view; a timer would never rest."""
+    return gr.HTML("", elem_id=elem_id, js_on_load=PULSE, apply_default_css=False)
+
+
+def beat(going_on: bool, every: float = 1.0) -> str:
+    """What a pulse holds while something goes on: tick every so many seconds."""
+    return f'<i data-poll="{round(1000 * every)}" hidden></i>' if going_on else ""

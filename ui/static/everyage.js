@@ -8,7 +8,7 @@
   const inView = (selector) => [...document.querySelectorAll(selector)].find((element) => element.offsetParent);
   function hand(files) {
     const photos = inView("#photo");
-    const field = photos || inView("#model-file") || inView("#g-recipe");
+    const field = photos || inView("#video-file") || inView("#model-file") || inView("#g-recipe");
     const input = field && field.querySelector("input[type=file]");
     const isPhoto = (file) => file.type.startsWith("image/") || /\.hei[cf]$/i.test(file.name);
     const file = [...(files || [])].find((each) => !photos || isPhoto(each));
@@ -35,7 +35,7 @@
   document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) dragging(false); });
   document.addEventListener("drop", (event) => {
     dragging(false);
-    if (within(event, "#photo, #style-photo, #model-file, #g-recipe, #g-start, .ea-drop")) return;  // the component takes it itself
+    if (within(event, "#photo, #style-photo, #video-file, #model-file, #g-recipe, #g-start, .ea-drop")) return;  // the component takes it itself
     event.preventDefault();
     if (collect(event.dataTransfer)) return;
     hand(event.dataTransfer && event.dataTransfer.files);
@@ -44,7 +44,78 @@
   // The divider lives on the outer element, which the server never redraws, so a new result keeps its place.
   document.addEventListener("input", (event) => {
     const range = within(event, ".ea-compare input[type=range]");
-    if (range) range.closest("#compare").style.setProperty("--at", `${range.value}%`);
+    if (range) range.closest("#compare, #video-stage").style.setProperty("--at", `${range.value}%`);
+    // A slider may have its value beside it.
+    const shown = within(event, "input[type=range][data-shown]");
+    const output = shown && shown.parentElement.querySelector("output");
+    if (output) output.textContent = shown.dataset.shown === "clock" ? clock(shown.value) : shown.value;
+  });
+  const clock = (seconds) => {
+    const whole = Math.round(seconds);
+    const two = (number) => String(number).padStart(2, "0");
+    const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+    return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+  };
+
+  // The player: two videos that show the same moment. The result leads, the original follows where it has drifted.
+  const DRIFT = 0.06;  // seconds
+  const player = (event) => within(event, ".ea-player");
+  const pair = (figure) => [figure.querySelector(".ea-after"), figure.querySelector(".ea-before")];
+  function follow(figure, exactly) {
+    const [after, before] = pair(figure);
+    if (!before || figure.classList.contains("ea-alone")) return;
+    const place = after.currentTime + Number(figure.dataset.start);
+    if (exactly || Math.abs(before.currentTime - place) > DRIFT) before.currentTime = place;
+    if (after.paused || after.ended) before.pause();
+    else if (before.paused) before.play().catch(() => {});
+  }
+  function tell(figure) {
+    const [after] = pair(figure);
+    const length = Number.isFinite(after.duration) ? after.duration : 0;
+    const seek = figure.querySelector(".ea-seek");
+    if (document.activeElement !== seek || !after.seeking) seek.value = length ? 1000 * after.currentTime / length : 0;
+    seek.setAttribute("aria-valuetext", `${clock(after.currentTime)} of ${clock(length)}`);
+    figure.querySelector(".ea-clock").textContent = `${clock(after.currentTime)} / ${clock(length)}`;
+    const play = figure.querySelector("[data-play]");
+    const going = !after.paused && !after.ended;
+    play.setAttribute("aria-label", going ? "Pause" : "Play");
+    play.firstElementChild.textContent = going ? "❚❚" : "▶";
+  }
+  for (const name of ["play", "pause", "ended", "seeked", "timeupdate", "loadedmetadata"]) {
+    document.addEventListener(name, (event) => {
+      const figure = player(event);
+      if (!figure || !event.target.matches(".ea-after")) return;
+      follow(figure, name !== "timeupdate" && name !== "play");
+      tell(figure);
+    }, true);  // they do not bubble
+  }
+  document.addEventListener("error", (event) => {
+    const figure = player(event);
+    if (!figure || !event.target.matches("video")) return;
+    const before = event.target.matches(".ea-before");
+    if (before) figure.classList.add("ea-alone");
+    figure.querySelector(".ea-unplayed").textContent = before
+      ? "This browser can't play the original, so the result is shown alone."
+      : "This browser can't play the result; download it.";
+  }, true);
+  document.addEventListener("input", (event) => {
+    const figure = player(event);
+    if (!figure) return;
+    const [after] = pair(figure);
+    if (event.target.matches(".ea-seek")) after.currentTime = after.duration * event.target.value / 1000 || 0;
+    else if (event.target.type === "range") figure.style.setProperty("--at", `${event.target.value}%`);
+  });
+  document.addEventListener("click", (event) => {
+    const figure = player(event);
+    if (!figure) return;
+    const [after] = pair(figure);
+    if (within(event, "[data-play]")) after.paused || after.ended ? after.play() : after.pause();
+    if (within(event, "[data-full]")) figure.requestFullscreen && figure.requestFullscreen();
+    const mute = within(event, "[data-mute]");
+    if (mute) {
+      after.muted = !after.muted;
+      mute.setAttribute("aria-pressed", after.muted);
+    }
   });
 
   // On the Generate page: Ctrl and Enter makes the picture, Escape stops it.
@@ -74,7 +145,7 @@
     }
     if (within(event, ".ea-skip")) {
       event.preventDefault();
-      const first = inView("#photo button, .ea-drop button, #models-left button, #g-prompt textarea");
+      const first = inView("#photo button, .ea-drop button, #video-file button, #models-left button, #g-prompt textarea, #jobs-filters button");
       if (first) first.focus();
     }
     if (within(event, ".ea-helplink")) {

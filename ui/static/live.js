@@ -57,7 +57,8 @@ watch('value', () => {
     if (stays(field) && field.type !== 'checkbox') continue;
     if (field.type === 'checkbox' || field.type === 'radio') field.checked = field.defaultChecked;
     else if (field.tagName === 'SELECT') field.selectedIndex = Math.max(0, [...field.options].findIndex((o) => o.defaultSelected));
-    else if (field.type !== 'range' && field.type !== 'file') field.value = field.defaultValue;
+    else if (field.type === 'file' || (field.type === 'range' && !field.name)) continue;  // a divider keeps its place
+    else field.value = field.defaultValue;
   }
   if (focused && focused.act && !focused.node.isConnected && document.activeElement === document.body) {
     const same = [...element.querySelectorAll(`[data-act="${focused.act}"]`)];
