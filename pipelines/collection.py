@@ -47,12 +47,13 @@ class Collection:
         consent: str | None = None,
         keep: bool = False,
         cancel: CancelToken | None = None,
+        met: bool = False,
     ) -> Iterator[Event]:
         """Import files, folders and zips; see `Library.import_photos`.
 
         person: whose photos they are; added if there is nobody of this name. Importing somebody's photos under their
         name needs consent to their embeddings, which is recorded with the text that was shown (`consent`).
-        keep: copy loose files, too (uploads).
+        keep: copy loose files, too (uploads). met: the person is there and was asked for consent, see `People.meet`.
         Events: "import" for each file; "embed" and "settle" for a person; "compare"; "done" with an ImportReport.
         Raises InputError for a source that is not there or a birth date in the future; Cancelled at the next photo
         after a cancel: what was imported stays.
@@ -60,20 +61,11 @@ class Collection:
         cancel = cancel or CancelToken()
         sources = [Path(source) for source in sources]
         check_sources(sources)
-        if person is not None:
-            self._meet(person, born, consent)
-        elif born is not None:
+        if person is not None and not met:
+            self.people.meet(person, born, consent)
+        elif person is None and born is not None:
             raise InputError("A birth date needs a name: say whose it is, too.")
         return self._import(sources, person, keep, cancel)
-
-    def _meet(self, name: str, born: date | None, consent: str | None) -> None:
-        """Make sure that the person is there, with birth date and consent."""
-        known = self._find(name)
-        if known is None:
-            self.people.add(name, born)
-        elif born is not None and known.born != born:
-            self.people.set_born(name, born)
-        self.library.give_consent(name, consent)
 
     def _import(self, sources: list[Path], person: str | None, keep: bool, cancel: CancelToken) -> Iterator[Event]:
         report, eta = None, Eta(smoothing=0.98)

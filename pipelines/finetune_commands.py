@@ -58,6 +58,7 @@ def finetune(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=20, help="With --compare: so many trainings a method.")] = 1,
     check: Annotated[bool, typer.Option("--check", help="Only look at the folder and count the memory.")] = False,
+    background: Annotated[bool, typer.Option("--background", help="Leave it to the worker (see `jobs`).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = None,
@@ -78,12 +79,17 @@ def finetune(
     with crash_log(settings.data), Progress() as progress:
         from pipelines.finetune.finetuner import Finetuner
         from pipelines.finetune.settings import finetune_settings
+        from pipelines.job_commands import leave_job
         from pipelines.runtime import Runtime
 
         values = {key: value for key, value in asked.items() if value is not None}
         if min_snr is not None:
             values["min_snr"] = min_snr or None
         chosen = finetune_settings(values)
+        if background:
+            if check:
+                raise InputError("--check only looks, and at once: leave --background out.")
+            return leave_job(settings, "finetune", _request(folder, person, chosen, name, out, compare, seeds), as_json)
         tuner = Finetuner(Runtime(settings), settings.data)
         whose, folder, name = _source(tuner, folder, person, phrase, name, out)
         if compare is not None:
@@ -92,6 +98,23 @@ def finetune(
             facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress, whose)
     print(json.dumps(facts) if as_json else facts["sentence"])
     return 0
+
+
+def _request(
+    folder: Path | None,
+    person: str | None,
+    settings: FinetuneSettings,
+    name: str | None,
+    out: Path | None,
+    compare: str | None,
+    seeds: int,
+) -> dict[str, Any]:
+    """The same as a job asks for it."""
+    if folder is not None and person is not None:
+        raise InputError("Give either a folder of pictures or --person, not both.")
+    asked: dict[str, Any] = {"folder": str(folder or ""), "person": person or "", "title": name, "out": str(out or "")}
+    asked["settings"] = settings.model_dump(mode="json")
+    return asked | ({"compare": compare.split(","), "seeds": seeds} if compare is not None else {})
 
 
 def _source(
@@ -140,8 +163,8 @@ def _compare(
     progress: Progress,
 ) -> dict[str, Any]:
     """Train several methods and write what came of them; a comparison that was stopped goes on."""
-    from photos.results import save_image
     from pipelines.finetune.comparing import compare
+    from pipelines.finetune.comparison import write
 
     if out is None:
         raise InputError("A comparison needs --out DIR, a folder for its table, its grid and the adapters.")
@@ -150,14 +173,13 @@ def _compare(
         progress.show(event)
         found = event.value if event.stage in ("compare", "done") else found
     assert found is not None
-    (out / "comparison.json").write_text(json.dumps(found.as_dict(), indent=1))
-    save_image(found.grid, out / "comparison.png", {"kind": "comparison", "table": found.table()})
+    written = write(found, out)
     lines = [
         f"{row['method']}: distance {row['distance']:.1f}, at equal drift {row['distance_at_drift']:.1f}, "
         f"drift {row['drift']:.3f}, {row['seconds']:.0f} s, {row['bytes'] / 1e6:.1f} MB"
         for row in found.table()
     ]
-    return found.as_dict() | {"out": str(out), "sentence": "\n".join([*lines, f"The table and the grid are in {out}."])}
+    return written | {"out": str(out), "sentence": "\n".join([*lines, f"The table and the grid are in {out}."])}
 
 
 def _train(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.console import Progress
     from pipelines.generate.generator import Generated, ImageGenerator
     from pipelines.generate.settings import GenerateSettings
+    from pipelines.settings import Settings
 
 Number = float | None
 
@@ -58,6 +59,9 @@ def generate(
         Path | None, typer.Option("--from", metavar="PNG", help="Begin with the settings inside a picture.")
     ] = None,
     memory: Annotated[str | None, typer.Option(help="auto, fast, balanced or low.")] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="With --grid: leave it to the worker (see `jobs`).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = None,
@@ -82,11 +86,32 @@ def generate(
                  "seed": seed if seed >= 0 or from_picture is None else None, **_size(size)}  # fmt: skip
         generator = ImageGenerator(Runtime(settings), settings.data)
         chosen = _settings(generator, from_picture, plain, guided, adapter, progress)
+        if background:
+            return _enqueue(settings, chosen, grid, out, init, mask, as_json)
         start = {"init": _picture(init), "mask": _picture(mask)}
         facts = _grid(generator, chosen, grid, out, progress, start) if grid else None
         facts = facts or _pictures(generator, chosen, out, progress, start)
     print(json.dumps(facts) if as_json else facts["sentence"])
     return 0
+
+
+def _enqueue(
+    settings: Settings,
+    chosen: GenerateSettings,
+    axes: str | None,
+    out: Path,
+    init: Path | None,
+    mask: Path | None,
+    as_json: bool,
+) -> int:
+    """Leave a grid to the worker."""
+    from pipelines.job_commands import leave_job
+
+    if axes is None:
+        raise InputError("--background is for grids, which take long: give --grid, or leave it out.")
+    request = {"settings": chosen.model_dump(mode="json"), "axes": axes, "out": str(out)}
+    request |= {name: str(path) for name, path in (("init", init), ("mask", mask)) if path is not None}
+    return leave_job(settings, "generate", request, as_json)
 
 
 def _settings(

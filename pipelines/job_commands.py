@@ -47,6 +47,19 @@ def do_job(settings: Settings, kind: str, request: dict[str, Any], progress: Pro
     return job
 
 
+def leave_job(settings: Settings, kind: str, request: dict[str, Any], as_json: bool) -> int:
+    """`--background`: enqueue the request, and say which job it is."""
+    from pipelines.console import Progress
+    from pipelines.crash import crash_log
+
+    with crash_log(settings.data), Progress() as progress:
+        job = do_job(settings, kind, request, progress, leave=True)
+    sentence = f"{job.title}: {job.state} as job {job.id}; see `jobs show {job.id}`."
+    facts = {"job": job.id, "kind": job.kind, "title": job.title, "state": job.state, "sentence": sentence}
+    print(json.dumps(facts) if as_json else sentence)
+    return 0
+
+
 def _same(queue: JobQueue, kind: str, request: dict[str, Any]) -> Job | None:
     """An unfinished job that asks for the very same."""
     from pipelines.jobs.kinds import make_kind

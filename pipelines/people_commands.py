@@ -29,6 +29,7 @@ Whose = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A person; w
 Data = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Background = Annotated[bool, typer.Option("--background", help="Leave it to the worker (see `jobs`).")]
 Born = Annotated[str | None, typer.Option(metavar="YYYY-MM-DD", help="Birth date: gives photos with a date an age.")]
 
 
@@ -38,6 +39,7 @@ def import_photos(
     sources: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders, photos or zip archives.")],
     person: Annotated[str | None, typer.Option(metavar="NAME", help="Whose photos these are.")] = None,
     born: Born = None,
+    background: Background = False,
     as_json: Json = False,
     data: Data = None,
     device: Device = None,
@@ -45,6 +47,8 @@ def import_photos(
     """Import photos. With --person their faces are told apart: that is the consent to it, and it is recorded."""
     settings = _settings(ctx, data, device)
     birthday = parse_date(born) if born else None
+    if background:
+        return _enqueue(settings, sources, person, born, as_json)
     from pipelines.collection import Collection
     from pipelines.crash import crash_log
     from pipelines.runtime import Runtime
@@ -63,6 +67,20 @@ def import_photos(
         report: ImportReport = _run(events)
         facts = words.import_facts(report) | {"person": collection.people.get(person).name if person else None}
     return _say(facts, as_json, *words.import_lines(report))
+
+
+def _enqueue(settings: Settings, sources: list[Path], person: str | None, born: str | None, as_json: bool) -> int:
+    """Leave an import to the worker; consent is given, and recorded, now."""
+    from photos.library.consent import PERSON_TEXT
+    from pipelines.job_commands import leave_job
+
+    request: dict[str, Any] = {"sources": [str(source) for source in sources], "person": person or "", "born": born}
+    if person is not None:
+        request["consent"] = PERSON_TEXT.format(name=person)
+    leave_job(settings, "import", request, as_json)
+    if person is not None:
+        _note(f"Recorded consent: {request['consent']}")
+    return 0
 
 
 @cli.command("list")

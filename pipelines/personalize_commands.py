@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from models.errors import EveryageError
+from models.errors import EveryageError, InputError
+
+if TYPE_CHECKING:
+    from pipelines.settings import Settings
 
 
 def personalize(
@@ -23,6 +26,7 @@ def personalize(
     evaluate: Annotated[
         bool, typer.Option("--evaluate", help="Measure it on held-out photos, and write a report with pictures.")
     ] = False,
+    background: Annotated[bool, typer.Option("--background", help="Leave it to the worker (see `jobs`).")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder for results, caches and logs.")] = None,
     device: Annotated[str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = None,
@@ -35,6 +39,9 @@ def personalize(
     given = {"data": data, "device": device}
     settings = load_settings(**(ctx.obj or {}) | {key: value for key, value in given.items() if value is not None})
     began = time.monotonic()
+    if background:
+        asked = {"preset": preset, "steps": steps, "seed": seed, "photos": photos, "model": model}
+        return _enqueue(settings, name, asked, evaluate, as_json)
     with crash_log(settings.data), Progress() as progress:
         from pipelines.personalize import PersonalizeOptions, Personalizer
         from pipelines.runtime import Runtime
@@ -53,6 +60,15 @@ def personalize(
     facts["seconds"] = round(time.monotonic() - began, 2)
     print(json.dumps(facts) if as_json else _sentence(facts))
     return 0
+
+
+def _enqueue(settings: Settings, name: str, options: dict[str, Any], evaluate: bool, as_json: bool) -> int:
+    """Leave it to the worker."""
+    from pipelines.job_commands import leave_job
+
+    if evaluate:
+        raise InputError("--evaluate needs the finished model: leave --background out, or measure it later.")
+    return leave_job(settings, "personalize", {"person": name, "options": options}, as_json)
 
 
 def _sentence(facts: dict[str, Any]) -> str:

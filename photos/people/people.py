@@ -53,11 +53,30 @@ class People:
         with self.library.session(write=False) as session:
             return person_view(session, self.library, find_person(session, name))
 
+    def whose(self, named: str) -> PersonView:
+        """One person, by their name or by the name of their folder, which stays when they get another name."""
+        with self.library.session(write=False) as session:
+            found = session.exec(select(Person).where(Person.folder == named)).first() or find_person(session, named)
+            return person_view(session, self.library, found)
+
     def add(self, name: str, born: date | None = None) -> PersonView:
         """A new person. Raises InputError for a name that is empty, too long or taken, or a birth in the future."""
         with self._action(f"adding {name}") as session:
             person = new_person(session, name, born)
             return person_view(session, self.library, person)
+
+    def meet(self, name: str, born: date | None = None, consent: str | None = None) -> PersonView:
+        """Make sure that somebody is there, with this birth date and with consent to telling their faces apart.
+
+        consent: the text that was shown. Raises InputError for a name or a date that can't be.
+        """
+        known = next((each for each in self.list() if name_key(each.name) == name_key(name)), None)
+        if known is None:
+            self.add(name, born)
+        elif born is not None and known.born != born:
+            self.set_born(name, born)
+        self.library.give_consent(name, consent)
+        return self.get(name)
 
     def rename(self, name: str, new: str) -> PersonView:
         """Another name. Raises InputError if it is taken by somebody else."""

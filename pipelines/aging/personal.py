@@ -78,9 +78,7 @@ def personal_folder(data: Path, person: str) -> Path:
     from photos.library import Library
     from photos.people import People
 
-    people = People(Library(data))
-    known = next((each for each in people.list() if each.folder == person), None) or people.get(person)
-    return data / "people" / known.folder / "model"
+    return data / "people" / People(Library(data)).whose(person).folder / "model"
 
 
 def read_card(folder: Path) -> dict[str, Any] | None:

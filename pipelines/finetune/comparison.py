@@ -13,6 +13,9 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from photos.files import write_atomically
+from photos.results import save_image
+
 FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes", "weights")
 
 
@@ -66,6 +69,15 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"table": self.table(), "rows": [asdict(row) for row in self.rows]}
+
+
+def write(found: Comparison, out: Path) -> dict[str, Any]:
+    """Write the table and the grid to a folder. Returns them as JSON can hold them, with "files"."""
+    table, grid = out / "comparison.json", out / "comparison.png"
+    content = json.dumps(found.as_dict(), indent=1).encode()
+    write_atomically(table, lambda file: file.write(content))
+    save_image(found.grid, grid, {"kind": "comparison", "table": found.table()})
+    return found.as_dict() | {"files": [str(table), str(grid)]}
 
 
 def along(curve: Sequence[tuple[float, float]], drift: float) -> float:

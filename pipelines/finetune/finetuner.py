@@ -24,13 +24,14 @@ from pipelines.finetune.lessons import Lessons, prepare
 from pipelines.finetune.settings import FinetuneSettings
 from pipelines.finetune.stored import HOME, TrainingFiles, Unfinished, training_key, unfinished
 from pipelines.finetune.trainer import FinetuneTrainer
-from pipelines.finetune.written import CAPTIONS, check_folder, make_card, remove_folder, write_folder
+from pipelines.finetune.written import CAPTIONS, check_folder, make_card, read_card, remove_folder, write_folder
 from pipelines.generate.families.base import Family
 from pipelines.generate.families.registry import FAMILIES
 from pipelines.generate.loading import DiffusionModels, ModelChoice
 from pipelines.generate.parts import Parts, Swap
 from pipelines.models import finish as finish_store
 from pipelines.models import slug
+from pipelines.models.adapters import CONFIG
 from pipelines.runtime import Runtime, is_out_of_memory
 
 SAVE_EVERY_S = 60.0
@@ -105,12 +106,14 @@ class Finetuner:
         out: Path | None = None,
         cancel: CancelToken | None = None,
         person: str = "",
+        mark: str = "",
     ) -> Iterator[Event]:
         """Train an adapter on a folder of pictures, or go on where the same training was stopped.
 
         title: of the adapter in the store, by default after the folder and the method. out: a folder to write it to in
         place of the store. person: the folder of the person in the collection whose pictures they are, so that all of
-        it goes when they are forgotten; see `collected`.
+        it goes when they are forgotten; see `collected`. mark: kept in the adapter's card; an adapter with the same
+        mark is there already, and is not trained again.
         Events: "load"; "check" (value: TrainingFolder); "prepare"; "train" a step, with a FinetuneView; "done" with a
         Finetuned, or None in all processes but the first. A cancelled training keeps its state. Raises InputError for
         what can't be used, EveryageError where memory is too small.
@@ -128,15 +131,16 @@ class Finetuner:
             key = training_key(settings, found.pictures)
             with self._alone(key):
                 files = TrainingFiles(self.data, key)
-                work = _Work(
-                    family, choice, settings, found, files, {"title": title, "folder": str(folder), "person": person}
-                )
-                if person:
-                    files.mark(person)
-                yield from self._guarded(work, cancel)
-                yield Event("save", "Writing the adapter")
-                # Of several processes one writes; the others have nothing to say of it.
-                done = self._keep(work, title, out) if work.main else None
+                done = self._finished(mark, out, files, found)
+                if done is None:
+                    asked = {"title": title, "folder": str(folder), "person": person, "mark": mark}
+                    work = _Work(family, choice, settings, found, files, asked)
+                    if person:
+                        files.mark(person)
+                    yield from self._guarded(work, cancel)
+                    yield Event("save", "Writing the adapter")
+                    # Of several processes one writes; the others have nothing to say of it.
+                    done = self._keep(work, title, out) if work.main else None
         yield Event("done", f"{title} is learnt", 1, 1, 0.0, value=done)
 
     def _guarded(self, work: _Work, cancel: CancelToken) -> Iterator[Event]:
@@ -151,6 +155,18 @@ class Finetuner:
             raise EveryageError(f"The device has too little memory for this training. {words}") from error
         finally:
             work.close()
+
+    def _finished(self, mark: str, out: Path | None, files: TrainingFiles, found: TrainingFolder) -> Finetuned | None:
+        """The adapter that a process with this mark wrote and could not tell of any more."""
+        if not mark:
+            return None
+        places = [(None, out)] if out is not None else [(s.id, s.path) for s in self.models.store.ready("adapter")]
+        for id, path in places:
+            card = read_card(path)
+            if card.get("mark") == mark and (path / CONFIG).is_file():  # the last one that is written
+                files.remove()
+                return Finetuned(str(card["title"]), path, id, card, found.problems)
+        return None
 
     def _keep(self, work: _Work, title: str, out: Path | None) -> Finetuned:
         """Write the adapter to its folder, or into the store under an id that is free."""
@@ -261,9 +277,11 @@ class _Work:
             self._sample(trainer, cancel)
             yield self._event(trainer, None)
         while trainer.step < steps:
-            if cancel.cancelled:
+            try:
+                cancel.check()
+            except Cancelled:
                 self._save(trainer)
-                raise Cancelled
+                raise
             trainer.train_step()
             if samples.due(self.settings, trainer.step):
                 # Before the pictures: a stop meanwhile must not cost the steps that led to them.
@@ -310,7 +328,7 @@ class _Work:
                 "loss": [round(_mean(losses[:SMOOTHED]), 5), round(_mean(losses[-SMOOTHED:]), 5)],
                 "bytes": sum(len(part) for part in content.values()),
             }
-            | ({"person": self.asked["person"]} if self.asked["person"] else {}),
+            | {name: self.asked[name] for name in ("person", "mark") if self.asked[name]},
         )
         return content, card
 

@@ -53,6 +53,14 @@ class TrainingFolder:
     problems: tuple[Problem, ...]
 
 
+def holds_pictures(folder: Path) -> None:
+    """Raises InputError where there is no folder, or nothing in it that is a picture by its name; opens no file."""
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}; give a folder of pictures.")
+    if not any(path.suffix.lower() in PICTURES for path in folder.rglob("*")):
+        raise InputError(f"{folder} holds no picture that can be learned from; add JPEG, PNG or WebP files.")
+
+
 def read_folder(folder: str | Path, phrase: str | None = None, side: int | None = None) -> TrainingFolder:
     """Look at every picture of the folder and of those in it, decoding each once.
 

@@ -24,6 +24,8 @@ from pipelines.finetune.settings import FinetuneSettings, finetune_settings
 from pipelines.finetune.trainer import FinetuneTrainer
 
 HOME = "finetune"
+GIVEN = "given-"
+"""How folders of pictures that were handed over begin, beside the trainings; they go when the adapter is made."""
 PROGRESS, PERSON = "progress.json", "person.json"
 
 
@@ -100,6 +102,17 @@ class TrainingFiles:
     def remove(self) -> None:
         """Delete all of it; pictures and latents of people do not stay behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def is_given(data: Path, pictures: Path) -> bool:
+    """Whether the app itself keeps these pictures, for a training alone."""
+    return pictures.parent == Path(data) / HOME and pictures.name.startswith(GIVEN)
+
+
+def remove_given(data: Path, pictures: Path) -> None:
+    """Delete pictures that were handed over; a folder of the person's own stays."""
+    if is_given(data, pictures):
+        shutil.rmtree(pictures, ignore_errors=True)
 
 
 def training_key(settings: FinetuneSettings, pictures: Sequence[TrainingPicture]) -> str:

@@ -46,6 +46,15 @@ def write_folder(out: Path, files: Mapping[str, bytes], card: dict[str, Any], st
     return out
 
 
+def read_card(out: Path) -> dict[str, Any]:
+    """What the card of an adapter in this folder says; nothing where there is none, or none that can be read."""
+    try:
+        card = json.loads((out / CARD).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
 def remove_folder(out: Path) -> None:
     """Delete what `write_folder` wrote."""
     shutil.rmtree(out, ignore_errors=True)

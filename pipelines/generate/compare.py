@@ -51,31 +51,67 @@ def grid(
     (value: Made); "done" with the Grid. All cells are checked before the first is made.
     """  # fmt: skip
     axes = check_axes(axes)
-    across = axes[0].values
-    down = axes[1].values if len(axes) > 1 else (None,)
-    if settings.seed < 0 and "seed" not in {axis.name for axis in axes}:
-        # One seed for all cells, or there is nothing to compare.
-        settings = settings.with_changes(seed=secrets.randbelow(2**32))
-    plan = [[(cell(settings, axes, (a, d)[: len(axes)]), MATCHED in (a, d)) for a in across] for d in down]
-    total, rows, done = len(across) * len(down), [], 0
-    read = _reader(generator, settings)
+    plan = plan_cells(one_seed(settings, axes), axes)
+    total, rows, done = sum(len(line) for line in plan), [], 0
     for line in plan:
         row: list[Made] = []
-        for chosen, match in line:
-            cells = (
-                matched(generator, chosen, cancel, **start) if match else generator.run(chosen, cancel=cancel, **start)
-            )
-            for event in cells:
-                if event.stage == "done":
-                    result: Generated = event.value
-                    row.append(read(result.pictures[0]))
-                elif event.stage == "sample":
+        for chosen in line:
+            for event in draw_cell(generator, chosen, cancel, **start):
+                if event.stage == "cell":
+                    row.append(event.value)
+                else:
                     yield Event("sample", f"Picture {done + 1} of {total}", done, total, None, True, event.value)
             done += 1
             yield Event("cell", f"Picture {done} of {total}", done, total, value=row[-1])
         rows.append(tuple(row))
-    made = tuple(rows)
-    yield Event("done", "Done", total, total, 0.0, value=Grid(axes, made, draw_sheet(axes, made)))
+    yield Event("done", "Done", total, total, 0.0, value=whole_grid(axes, rows))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one picture of a grid is made with. match: by CFG at APG's push, see `matched`."""
+
+    settings: GenerateSettings
+    match: bool
+
+
+def one_seed(settings: GenerateSettings, axes: Sequence[Axis]) -> GenerateSettings:
+    """The settings with a seed for all cells, or there is nothing to compare."""
+    if settings.seed >= 0 or "seed" in {axis.name for axis in axes}:
+        return settings
+    return settings.with_changes(seed=secrets.randbelow(2**32))
+
+
+def plan_cells(settings: GenerateSettings, axes: Sequence[Axis]) -> list[list[Cell]]:
+    """All cells, row by row. Raises InputError for a value out of range."""
+    down = axes[1].values if len(axes) > 1 else (None,)
+    return [[Cell(cell(settings, axes, (a, d)[: len(axes)]), MATCHED in (a, d)) for a in axes[0].values] for d in down]
+
+
+def draw_cell(
+    generator: ImageGenerator, chosen: Cell, cancel: CancelToken | None = None, **start: Any
+) -> Iterator[Event]:
+    """One picture: "sample" as `ImageGenerator.run` gives it, then "cell" with the Made."""
+    read = _reader(generator, chosen.settings)
+    draw = matched if chosen.match else _plain
+    for event in draw(generator, chosen.settings, cancel, **start):
+        if event.stage == "done":
+            result: Generated = event.value
+            yield Event("cell", "Done", 1, 1, value=read(result.pictures[0]))
+        elif event.stage == "sample":
+            yield event
+
+
+def whole_grid(axes: Sequence[Axis], rows: Sequence[Sequence[Made]]) -> Grid:
+    """The sheet of finished cells."""
+    made = tuple(tuple(row) for row in rows)
+    return Grid(tuple(axes), made, draw_sheet(axes, made))
+
+
+def _plain(
+    generator: ImageGenerator, settings: GenerateSettings, cancel: CancelToken | None = None, **start: Any
+) -> Iterator[Event]:
+    return generator.run(settings, cancel=cancel, **start)
 
 
 def matched(

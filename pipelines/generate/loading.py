@@ -66,12 +66,7 @@ class DiffusionModels:
 
     def choice(self, model: str) -> ModelChoice:
         """The model of this id, or in this folder. Raises InputError if there is none, or of a kind not known."""
-        title, folder = self._place(model)
-        name = family_name(folder)
-        if name not in FAMILIES:
-            raise InputError(f"{model} is a {name}, which can't be run here; choose a model of {', '.join(FAMILIES)}.")
-        preset = EMBEDDED if model == EMBEDDED else FAMILIES[name].preset
-        return ModelChoice(model, title, folder, preset, FAMILIES[name].flow)
+        return choose_model(self.store, model)
 
     def adapters(self) -> list[StoredModel]:
         """The adapters that the person trained or added, newest first."""
@@ -79,29 +74,7 @@ class DiffusionModels:
 
     def adapter(self, where: str) -> Path:
         """The file or folder of an adapter: a path, or the id of one in the store. Raises InputError."""
-        path = Path(where).expanduser()
-        if path.exists() or not ID.fullmatch(where):
-            return path
-        known = {stored.id: stored for stored in self.adapters()}
-        if where not in known:
-            raise InputError(
-                f"There is no adapter {where}; give the id of one on the Models page, or a file or folder."
-            )
-        return known[where].path
-
-    def _place(self, model: str) -> tuple[str, Path]:
-        if model == EMBEDDED:
-            folder = assets_dir() / EMBEDDED
-            if not (folder / INDEX).is_file():
-                raise EveryageError(f"The embedded model is missing from {folder}; install the app again.")
-            return "Portraits, 128 px (embedded)", folder
-        if ("/" in model or "\\" in model or model.startswith(".")) and Path(model).expanduser().is_dir():
-            folder = Path(model).expanduser().resolve()
-            if not (folder / INDEX).is_file():
-                raise InputError(f"The folder {model} holds no {INDEX}; give the folder of a diffusers model.")
-            return folder.name, folder
-        path = self.store.path(model)
-        return next((s.title for s in self.store.ready() if s.id == model), model), path
+        return find_adapter(self.store, where)
 
     @contextmanager
     def use(self, *choices: ModelChoice, purpose: str = "making") -> Iterator[list[Any]]:
@@ -147,6 +120,49 @@ class DiffusionModels:
             part.eval().requires_grad_(False)  # onto the device when it is used: not every model fits there whole
         # No RLock: a run is a generator, and a page may take its steps in one thread and end it in another.
         return {"pipe": pipe, "lock": threading.Lock(), **parts}
+
+
+def choose_model(store: ModelStore, model: str) -> ModelChoice:
+    """See `DiffusionModels.choice`; loads nothing and needs no device."""
+    title, folder = _place(store, model)
+    name = family_name(folder)
+    if name not in FAMILIES:
+        raise InputError(f"{model} is a {name}, which can't be run here; choose a model of {', '.join(FAMILIES)}.")
+    preset = EMBEDDED if model == EMBEDDED else FAMILIES[name].preset
+    return ModelChoice(model, title, folder, preset, FAMILIES[name].flow)
+
+
+def find_adapter(store: ModelStore, where: str) -> Path:
+    """See `DiffusionModels.adapter`."""
+    path = Path(where).expanduser()
+    if path.exists() or not ID.fullmatch(where):
+        return path
+    known = {stored.id: stored for stored in store.ready("adapter")}
+    if where not in known:
+        raise InputError(f"There is no adapter {where}; give the id of one on the Models page, or a file or folder.")
+    return known[where].path
+
+
+def lasting(model: str) -> str:
+    """A model's folder as its full path, so that another process finds it from anywhere; an id as it is."""
+    folder = Path(model).expanduser()
+    named = "/" in model or "\\" in model or model.startswith(".")
+    return str(folder.resolve()) if named and folder.is_dir() else model
+
+
+def _place(store: ModelStore, model: str) -> tuple[str, Path]:
+    if model == EMBEDDED:
+        folder = assets_dir() / EMBEDDED
+        if not (folder / INDEX).is_file():
+            raise EveryageError(f"The embedded model is missing from {folder}; install the app again.")
+        return "Portraits, 128 px (embedded)", folder
+    if ("/" in model or "\\" in model or model.startswith(".")) and Path(model).expanduser().is_dir():
+        folder = Path(model).expanduser().resolve()
+        if not (folder / INDEX).is_file():
+            raise InputError(f"The folder {model} holds no {INDEX}; give the folder of a diffusers model.")
+        return folder.name, folder
+    path = store.path(model)
+    return next((s.title for s in store.ready() if s.id == model), model), path
 
 
 def family_name(folder: Path) -> str:

@@ -81,13 +81,22 @@ def add(
 
 @cli.command()
 def download(
-    ctx: typer.Context, id: Id, accept_licence: Agree = False, as_json: Json = False, data: Data = None
+    ctx: typer.Context,
+    id: Id,
+    accept_licence: Agree = False,
+    background: Annotated[bool, typer.Option("--background", help="Leave it to the worker (see `jobs`).")] = False,
+    as_json: Json = False,
+    data: Data = None,
 ) -> int:
     """Download a model (or OWNER/NAME from the Hugging Face Hub). Interrupted downloads go on where they were."""
     store = _store(ctx, data)
     if accept_licence:
         licence = store.accept(id).record.licence
         _note(f"Accepted: {licence.title}. {licence.use}")
+    if background:
+        from pipelines.job_commands import leave_job
+
+        return leave_job(store.settings, "download", {"model": id}, as_json)
     stored = _run(store, store.download(id))
     entry = store.get(stored.id)
     return _say(entry.as_dict(), as_json, f"{stored.id}: {stored.title} is here.", *_licence_hint(entry))

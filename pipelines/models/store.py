@@ -99,6 +99,17 @@ class ModelStore(Shelf):
                 raise
             shutil.rmtree(place, ignore_errors=True)
 
+    def check_download(self, id: str) -> ModelRecord:
+        """The model that `download` would fetch. Raises InputError where it would, without asking the network."""
+        record = self._record_or_hub(id)
+        self._may_download(record)
+        return record
+
+    def forget_download(self, id: str) -> None:
+        """Delete what a download of this model left that ended, or was killed at its very end."""
+        check_id(id)
+        shutil.rmtree(self.folder / DOWNLOADS / id, ignore_errors=True)
+
     def remove(self, id: str) -> int:
         """Delete a model and what an unfinished download of it left. Returns the bytes that became free."""
         record = catalog.find_record(id)

@@ -7,7 +7,7 @@ target. SFace has judged nothing in training. Each figure stands beside that of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,9 +89,18 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    before: AgingNets, own: AgingNets, inputs: Album, truth: Album, targets: Sequence[float], eyes: Eyes
+    before: AgingNets,
+    own: AgingNets,
+    inputs: Album,
+    truth: Album,
+    targets: Sequence[float],
+    eyes: Eyes,
+    check: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Age every photo of `inputs` to every target by both networks, and compare with the photos of `truth`."""
+    """Age every photo of `inputs` to every target by both networks, and compare with the photos of `truth`.
+
+    What `check` raises between two ages ends it.
+    """
     count = len(truth)
     vectors, years = eyes.look(truth.crops[:count], truth.points[:count])
     ages = truth.ages[:count]
@@ -100,6 +109,7 @@ def evaluate(
         near = (ages - target).abs() <= WINDOW
         figures = []
         for offset, nets in enumerate((before, own)):
+            check()
             images = drawn(nets, inputs, target)
             for place, image in enumerate(images.split(1)):
                 tiles[2 * place + offset].append(image.cpu())

@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 
-from models.errors import InputError
+from models.errors import Cancelled, InputError
 from models.faces.age import load_age_net
 from models.faces.identity import load_identity_net
 from photos.files import make_folder, write_atomically
@@ -85,10 +85,15 @@ class Personalizer:
         return PersonalizeOptions(**progress["options"]) if progress and "options" in progress else None
 
     def run(
-        self, name: str, options: PersonalizeOptions | None = None, cancel: CancelToken | None = None
+        self,
+        name: str,
+        options: PersonalizeOptions | None = None,
+        cancel: CancelToken | None = None,
+        mark: str = "",
     ) -> Iterator[Event]:
         """Train a person's model, or go on where the same training was stopped.
 
+        mark: kept in the model's card; a model with the same mark is there already, and is not trained again.
         Events: "prepare"; "train" a step, with a TrainingView; "done" with the PersonalModel. A cancelled training
         keeps its state. Raises InputError for a person whose photos do not suffice, or if they are being trained by
         another window already.
@@ -102,12 +107,17 @@ class Personalizer:
         except Timeout:
             raise InputError(f"{person.name} is being learnt already; wait for that to end, or stop it.") from None
         try:
-            yield from self._run(person, folder, options, cancel)
+            card = folder.read_card()
+            if mark and card is not None and card.get("mark") == mark:
+                folder.end_training()  # a kill may have come between the two
+                yield self._learnt(person, folder, card)
+            else:
+                yield from self._run(person, folder, options, cancel, mark)
         finally:
             lock.release()
 
     def _run(
-        self, person: PersonView, folder: PersonFolder, options: PersonalizeOptions, cancel: CancelToken
+        self, person: PersonView, folder: PersonFolder, options: PersonalizeOptions, cancel: CancelToken, mark: str
     ) -> Iterator[Event]:
         yield Event("prepare", "Reading the photos")
         nets = self.models.nets(options.model)
@@ -124,14 +134,17 @@ class Personalizer:
         if began:
             yield Event("prepare", f"Going on from step {began}")
         yield from work.train(cancel)
-        card = self._card(person, options, setting, album, work)
+        card = self._card(person, options, setting, album, work) | ({"mark": mark} if mark else {})
         folder.save(setting.student, card)
         self.people.set_early_losses(trainer.early_losses())
         folder.end_training()
-        model = PersonalModel(person.name, folder.model / ADAPTER, card)
-        yield Event("done", f"{person.name} is learnt", 1, 1, 0.0, value=model)
+        yield self._learnt(person, folder, card)
 
-    def evaluate(self, name: str) -> tuple[Path, Evaluation]:
+    def _learnt(self, person: PersonView, folder: PersonFolder, card: dict[str, Any]) -> Event:
+        model = PersonalModel(person.name, folder.model / ADAPTER, card)
+        return Event("done", f"{person.name} is learnt", 1, 1, 0.0, value=model)
+
+    def evaluate(self, name: str, cancel: CancelToken | None = None) -> tuple[Path, Evaluation]:
         """Measure the finished model on the photos that it did not learn from; the report's path, and the figures.
 
         The input is the held-out photo at the age of whose end most others lie on the other side; targets are every
@@ -154,7 +167,8 @@ class Personalizer:
             pool.get("faces/age", lambda: load_age_net(self.runtime.device)),
         )
         ends = album.part([order[0], order[-1]])
-        result = evaluate(base, own, ends, album.part(held), EVALUATED_AGES, eyes)
+        cancel = cancel or CancelToken()
+        result = evaluate(base, own, ends, album.part(held), EVALUATED_AGES, eyes, cancel.check)
         page = self.folder(self.people.get(name)).model / "report.html"
         write_atomically(page, lambda file: file.write(report(model.person, model.card, result).encode()))
         return page, result
@@ -230,9 +244,11 @@ class _Work:
         if trainer.step == 0:
             yield self._event(None, preview(trainer.setting))
         while trainer.step < trainer.steps:
-            if cancel.cancelled:
+            try:
+                cancel.check()
+            except Cancelled:
                 self.save()
-            cancel.check()
+                raise
             began = time.monotonic()
             trainer.train_step()
             shown = None
