@@ -7,7 +7,7 @@ from which no picture just before looks like any just after; so a flash is none,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -22,14 +22,17 @@ SIDE = 64
 ROOM = 0.12
 """By how much of its length the picture may shift from one frame to the next."""
 # Difference (0 the same, 1 nothing alike) of frames beside a cut; and how much larger it is than those around.
-LEAST, PEAK = 0.42, 2.0
+LEAST, PEAK = 0.28, 2.5
+STRUCTURE = 0.6
+"""What structure says counts this much, what colours say the rest."""
 # A picture with less contrast (levels) than this is blank: its structure is noise.
 BLANK = 4.0
-FLASH_SECONDS = 0.1
+MEAN_LEVEL = 100.0
+FLASH_SECONDS = 0.12
 """A flash or a passing thing that lasts no longer is no cut."""
 # Dissolves: spans (seconds before and after the middle) that are tried, how different the ends are, and how closely
 # the middle is the mean of the ends.
-SPANS, ENDS_DIFFER, MEAN_FITS = (0.16, 0.32, 0.64), 0.45, 0.25
+SPANS, ENDS_DIFFER, MEAN_FITS = (0.16, 0.32, 0.64), 0.28, 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +52,9 @@ class Glance:
 
     @cached_property
     def colours(self) -> np.ndarray:
-        """Shares of 8 x 8 x 8 colours, blurred so that a small change of light counts little."""
-        bins = cv2.calcHist([self.pixels], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3)
+        """Shares of 8 x 8 x 8 colours at one mean brightness, blurred so that small changes of light count little."""
+        even = self.pixels.astype(np.float32) * (MEAN_LEVEL / max(float(self.grey.mean()), 1.0))
+        bins = cv2.calcHist([np.minimum(even, 255.0)], [0, 1, 2], None, [8, 8, 8], [0, 256] * 3)
         for axis in range(3):
             bins = bins + 0.5 * (_shifted(bins, 1, axis) + _shifted(bins, -1, axis))
         return np.asarray(bins / bins.sum())
@@ -73,7 +77,7 @@ def difference(a: Glance, b: Glance) -> float:
     """0 for pictures that could be of one shot, 1 for those that have nothing in common.
 
     Structure (correlation of brightness at the best shift; light counts for nothing) and colours (motion counts for
-    little) each say how much differs; their mean is the answer.
+    little) each say how much differs.
     """
     if a.blank or b.blank:
         return float(a.blank != b.blank or abs(a.grey.mean() - b.grey.mean()) > 64)
@@ -85,7 +89,7 @@ def difference(a: Glance, b: Glance) -> float:
         alike = float(cv2.matchTemplate(a.grey, middle, cv2.TM_CCOEFF_NORMED).max())
     structure = 1.0 - float(np.clip(alike, 0.0, 1.0))
     colours = 1.0 - float(np.minimum(a.colours, b.colours).sum())
-    return (structure + colours) / 2
+    return STRUCTURE * structure + (1.0 - STRUCTURE) * colours
 
 
 class CutFinder:
@@ -93,7 +97,7 @@ class CutFinder:
 
     def __init__(self, rate: float) -> None:
         """rate: frames a second."""
-        self.flash = int(np.clip(round(FLASH_SECONDS * rate), 2, 12))
+        self.flash = int(np.clip(round(FLASH_SECONDS * rate), 3, 12))
         self.spans = sorted({int(np.clip(round(span * rate), 2, 40)) for span in SPANS})
         self._glances: deque[Glance] = deque(maxlen=2 * self.spans[-1] + 1)
         self._steps: dict[int, float] = {}  # difference of a frame from the one before it
@@ -148,8 +152,10 @@ class CutFinder:
                 return
             ends = self._glances[-1 - 2 * span], self._glances[-1]
             middle = self._glances[-1 - span]
-            recent = max([self._start, *self.dissolves[-1:]])
-            if ends[0].number < recent or middle.number - recent < 2 * span or not _is_mean(*ends, middle):
+            too_soon = middle.number - self._start < 2 * span or any(
+                middle.number - other < 2 * self.spans[-1] for other in self.dissolves[-1:]
+            )
+            if too_soon or not _is_mean(*ends, middle):
                 continue
             self.dissolves.append(middle.number)
             return
@@ -172,6 +178,3 @@ def shots_of(starts: list[int], dissolves: list[int], frames: int, least: int) -
             kept.append(middle)
     kept = sorted(set(kept))
     return np.array([kept, [*kept[1:], frames]], dtype=np.int64).T.reshape(-1, 2)
-
-
-Glimpse = Callable[[int], np.ndarray]

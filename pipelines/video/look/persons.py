@@ -16,13 +16,15 @@ from .view import square_side
 JOIN = 0.42
 """Cosine of mean embeddings above which tracks that do not overlap in time are one person's."""
 SURE, SURE_POINTED, MARGIN = 0.4, 0.6, 0.05
+# A face from the front is as much like the person as it usually is, or something hides it: the share of the usual
+# cosine that is needed, and the turn up to which it is.
+USUAL_SHARE, FRONT = 0.7, 0.5
 # Smaller squares (pixels) show too little of a face to be sure of it.
 SURE_SIDE = 56.0
 GOOD_QUALITY = 0.25
 """A person has at least one view as good as this; else it was no face, or none that could be aged."""
 LEAST_SECONDS = 0.3
 MOST_PEOPLE = 64
-PROFILE = 0.6
 
 
 @dataclass(eq=False)
@@ -143,22 +145,24 @@ class Sighting:
 def sightings(person: Person, others: Sequence[Person]) -> Iterator[Sighting]:
     """The person's tracks in order, with the frames marked in which it is surely that person."""
     own = person.embedding
+    usual = float(np.median([own @ reading.embedding for reading in person.readings]))
     rest = np.stack([other.embedding for other in others]) if others else None
     for track in sorted(person.tracks, key=lambda each: each.first):
         points = np.stack(track.points)
         frames = np.arange(track.first, track.stop)
-        yield Sighting(frames, points, _is_known(track, own, rest) & _is_plain(track, points))
+        yield Sighting(frames, points, _is_known(track, own, usual, rest) & _is_plain(track, points))
 
 
-def _is_known(track: Track, own: np.ndarray, rest: np.ndarray | None) -> np.ndarray:
+def _is_known(track: Track, own: np.ndarray, usual: float, rest: np.ndarray | None) -> np.ndarray:
     """For each frame whether the samples at it, or on both sides of it, are surely this person."""
     asked = sorted(track.samples)
+    likeness = {frame: float(own @ track.samples[frame].embedding) for frame in asked}
     known = []
     for frame in asked:
-        embedding = track.samples[frame].embedding
-        likeness = float(own @ embedding)
-        rival = -1.0 if rest is None else float((rest @ embedding).max())
-        known.append(likeness >= SURE and likeness > rival + MARGIN)
+        rival = -1.0 if rest is None else float((rest @ track.samples[frame].embedding).max())
+        is_front = abs(turn_of(track.points[frame - track.first])) < FRONT
+        least = max(SURE, USUAL_SHARE * usual) if is_front else SURE
+        known.append(likeness[frame] >= least and likeness[frame] > rival + MARGIN)
     places = np.arange(track.first, track.stop)
     right = np.clip(np.searchsorted(asked, places), 0, len(asked) - 1)
     left = np.clip(np.searchsorted(asked, places, side="right") - 1, 0, len(asked) - 1)

@@ -2,7 +2,8 @@
 
 As in "Stitch it in Time" (Tzaban et al., SIGGRAPH Asia 2022), section on alignment: Gaussians of sigma 1 frame for the
 centre and 3 for the axes. Here they are straight lines fitted under these Gaussians, which is the same inside an even
-run of frames, and neither lags at its ends nor where the frames are spaced unevenly.
+run of frames, and neither lags at its ends nor where the frames are spaced unevenly. Where a face really turns back
+or starts, so that the line is further from the landmarks than their tremble, the landmarks are believed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ CENTRE_SECONDS, AXES_SECONDS = 1 / 25, 3 / 25
 REACH = 4.0
 """Sigmas beyond which a frame has no say."""
 MOST = 256
+# How far (in sides of the square) the smooth centre and axes may be from the seen ones before these count more.
+CENTRE_TREMBLE, AXES_TREMBLE = 0.015, 0.05
 
 
 def smooth_run(points: np.ndarray, seconds: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -28,10 +31,17 @@ def smooth_run(points: np.ndarray, seconds: np.ndarray, weights: np.ndarray | No
     centres = _complex(quads.mean(1))
     axes = _complex(quads[:, 3] - quads[:, 0])
     share = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
-    smooth_centres = fit_lines(centres, seconds, CENTRE_SECONDS, share)
-    smooth_axes = fit_lines(axes, seconds, AXES_SECONDS, share)
+    sides = np.abs(axes)
+    smooth_centres = _believe(centres, fit_lines(centres, seconds, CENTRE_SECONDS, share), CENTRE_TREMBLE * sides)
+    smooth_axes = _believe(axes, fit_lines(axes, seconds, AXES_SECONDS, share), AXES_TREMBLE * sides)
     turned = (_complex(points) - centres[:, None]) * (smooth_axes / axes)[:, None] + smooth_centres[:, None]
     return np.stack([turned.real, turned.imag], -1)
+
+
+def _believe(seen: np.ndarray, smooth: np.ndarray, tremble: np.ndarray) -> np.ndarray:
+    """Between the smooth values and the seen ones: the former within the tremble, the latter far beyond it."""
+    off = np.abs(seen - smooth) ** 2
+    return np.asarray(smooth + (seen - smooth) * off / (off + tremble**2))
 
 
 def _complex(points: np.ndarray) -> np.ndarray:
