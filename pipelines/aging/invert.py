@@ -10,6 +10,7 @@ import copy
 import hashlib
 import json
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,34 +51,60 @@ def psnr(a: Tensor, b: Tensor) -> float:
 
 
 def tune(
-    nets: AgingNets, crop: Tensor, pivot: Tensor, steps: int, cancel: CancelToken | None = None
+    nets: AgingNets,
+    crop: Tensor,
+    pivot: Tensor,
+    steps: int,
+    cancel: CancelToken | None = None,
+    batch: int | None = None,
 ) -> Iterator[Event]:
     """Tune a copy of the generator until it draws `crop` (N, 3, R, R) at `pivot`, or for `steps` steps.
 
+    batch: how many of the N one step looks at, in turn; None: all of them.
     Yields an Event a step; the last one's value is the Inversion. Raises Cancelled between steps.
     """
     synthesis = copy.deepcopy(nets.synthesis).requires_grad_(True)
     optimizer = _optimizer(synthesis)
     eta = Eta()
     wanted = nets.perceptual.features(crop)
-    fit, distance = 0.0, 1.0
+    rows = _in_turn(len(crop), batch or len(crop), crop.device)
+    # One figure for each of the last steps that together looked at everything.
+    fits, distances = (deque[float](maxlen=-(-len(crop) // (batch or len(crop)))) for _ in range(2))
     for step in range(steps + 1):
         if cancel is not None:
             cancel.check()
-        image = synthesis(pivot)
-        apart = nets.perceptual.distance(nets.perceptual.features(image), wanted).mean()
-        fit, distance = psnr(image.detach(), crop), apart.item()
-        if step == steps or (fit > GOOD_PSNR and distance < GOOD_DISTANCE):
+        chosen = next(rows)
+        image = synthesis(pivot[chosen])
+        features = nets.perceptual.features(image)
+        apart = nets.perceptual.distance(features, [each[chosen] for each in wanted]).mean()
+        fits.append(psnr(image.detach(), crop[chosen]))
+        distances.append(apart.item())
+        enough = len(fits) == fits.maxlen and min(fits) > GOOD_PSNR and max(distances) < GOOD_DISTANCE
+        if step == steps or enough:
             break
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / steps)))
         optimizer.zero_grad(set_to_none=True)
-        (apart + PIXEL_WEIGHT * F.mse_loss(image, crop)).backward()
+        (apart + PIXEL_WEIGHT * F.mse_loss(image, crop[chosen])).backward()
         optimizer.step()
-        message = f"Learning this face: {fit:.1f} dB"
+        message = f"Learning this face: {fits[-1]:.1f} dB"
         yield Event("tune", message, step + 1, steps, eta.update(step + 1, steps))
+    fit, distance = (sum(each) / len(each) for each in (fits, distances))
     inversion = Inversion(synthesis.eval().requires_grad_(False), pivot, fit, distance)
     yield Event("tune", f"This face is learnt: {fit:.1f} dB", steps, steps, 0.0, value=inversion)
+
+
+def _in_turn(count: int, batch: int, device: torch.device) -> Iterator[Tensor]:
+    """Row numbers (batch) without end, each as often as the others; shuffled anew each time all were seen."""
+    if batch >= count:
+        while True:
+            yield torch.arange(count, device=device)
+    random, waiting = torch.Generator().manual_seed(0), torch.arange(0)
+    while True:
+        while len(waiting) < batch:
+            waiting = torch.cat([waiting, torch.randperm(count, generator=random)])
+        yield waiting[:batch].to(device)
+        waiting = waiting[batch:]
 
 
 def _optimizer(synthesis: SynthesisNetwork) -> torch.optim.Adam:

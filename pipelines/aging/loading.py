@@ -8,6 +8,9 @@ from models.aging import Sam, load_encoder, load_mytm, load_sam
 from models.assets import asset_path
 from models.assets import read_card as asset_card
 from models.errors import InputError
+from models.faces.age import load_age_net, load_gender_net
+from models.faces.identity import load_identity_net
+from models.faces.person import load_person_net
 from models.foreign.record import SAM
 from models.perceptual import PerceptualLoss, load_perceptual
 from models.stylegan2 import load_generator
@@ -17,10 +20,22 @@ from pipelines.runtime import Runtime
 from .nets import AgingNets, HeadsNets, SamNets, reading_of
 from .options import EMBEDDED
 from .personal import PersonalNets, load_personal, personal_folder, read_card
+from .subject import Readers
 
 GENERATOR, ENCODER = "heads/generator.safetensors", "heads/encoder.safetensors"
 # Tuning a 1024 px generator takes a GPU a fraction of a second a step, and a CPU half a minute.
 SAM_STEPS = 120
+
+
+def load_readers(runtime: Runtime) -> Readers:
+    """The networks that read faces, from the runtime's pool."""
+    device = runtime.device
+    return runtime.pool.get(
+        "faces/readers",
+        lambda: Readers(
+            load_age_net(device), load_gender_net(device), load_identity_net(device), load_person_net(device)
+        ),
+    )
 
 
 class AgingModels:

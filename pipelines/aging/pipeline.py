@@ -10,12 +10,9 @@ import numpy as np
 from PIL import Image
 
 from models.errors import InputError
-from models.faces.age import load_age_net, load_gender_net
 from models.faces.checks import check_face, face_warnings, require_face
 from models.faces.detect import Face, FaceDetector, detect_faces, load_detector
-from models.faces.identity import load_identity_net
 from models.faces.parse import FaceParser, parser_weights
-from models.faces.person import load_person_net
 from models.images import to_pil
 from photos.opening import Photo
 from pipelines.events import CancelToken, Event
@@ -23,7 +20,7 @@ from pipelines.runtime import Runtime
 
 from .compose import blur, enlarge
 from .invert import Inversion, InversionCache, tune
-from .loading import AgingModels
+from .loading import AgingModels, load_readers
 from .options import EMBEDDED, Aged, AgingOptions, FoundFace
 from .subject import Readers, Subject, prepare
 from .work import Work, mixed_style, with_steps
@@ -46,13 +43,7 @@ class AgingPipeline:
         return self.runtime.pool.get("faces/yunet", lambda: load_detector(self.runtime.device))
 
     def _readers(self) -> Readers:
-        device = self.runtime.device
-        return self.runtime.pool.get(
-            "faces/readers",
-            lambda: Readers(
-                load_age_net(device), load_gender_net(device), load_identity_net(device), load_person_net(device)
-            ),
-        )
+        return load_readers(self.runtime)
 
     def face_mask(self, subject: Subject) -> np.ndarray | None:
         """Face and hair (S, S) by the parsing network, softened, if the person has added its weights; else None."""

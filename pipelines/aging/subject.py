@@ -125,26 +125,32 @@ def landmarks_in_crop(landmarks: np.ndarray, quad: np.ndarray, size: int) -> Ten
 
 
 def features_mask(points: Tensor, size: int) -> Tensor:
-    """Where eyes, nose and mouth are, soft: (1, 1, S, S) in [0, 1]. `points` (1, 5, 2) in pixels of the crop."""
-    y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
-    mouth = points[0, 3:].mean(dim=0)
-    nose = points[0, 2].lerp(mouth, 0.2)  # the nostrils lie below the tip
-    mask = torch.zeros_like(x)
+    """Where eyes, nose and mouth are, soft: (N, 1, S, S) in [0, 1]. `points` (N, 5, 2) in pixels of the crops."""
+    y, x = _grid(points, size)
+    mouth = points[:, 3:].mean(dim=1)
+    nose = points[:, 2].lerp(mouth, 0.2)  # the nostrils lie below the tip
+    mask = torch.zeros((len(points), 1, size, size), device=points.device)
     for place, width, height in (
-        (points[0, 0], 0.085, 0.045),
-        (points[0, 1], 0.085, 0.045),
+        (points[:, 0], 0.085, 0.045),
+        (points[:, 1], 0.085, 0.045),
         (nose, 0.085, 0.05),
         (mouth, 0.14, 0.055),
     ):
-        radius = ((x - place[0]) / (width * size)) ** 2 + ((y - place[1]) / (height * size)) ** 2
+        across, down = place.view(-1, 2, 1, 1, 1).unbind(dim=1)
+        radius = ((x - across) / (width * size)) ** 2 + ((y - down) / (height * size)) ** 2
         mask = torch.maximum(mask, torch.exp(-(radius**2)))
-    return mask[None, None]
+    return mask
 
 
 def skin_mask(points: Tensor, size: int) -> Tensor:
-    """A soft oval over the skin of the face, with eyes, nose and mouth left out: (1, 1, S, S) in [0, 1]."""
+    """A soft oval over the skin of the face, with eyes, nose and mouth left out: (N, 1, S, S) in [0, 1]."""
     oval = torch.from_numpy(face_mask(size)).to(points.device)
-    y, x = torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
-    middle = points[0].mean(dim=0)
-    radius = ((x - middle[0]) / (0.31 * size)) ** 2 + ((y - middle[1] + 0.03 * size) / (0.36 * size)) ** 2
+    y, x = _grid(points, size)
+    across, down = points.mean(dim=1).view(-1, 2, 1, 1, 1).unbind(dim=1)
+    radius = ((x - across) / (0.31 * size)) ** 2 + ((y - down + 0.03 * size) / (0.36 * size)) ** 2
     return oval * torch.sigmoid((1 - radius) * 6) * (1 - features_mask(points, size))
+
+
+def _grid(points: Tensor, size: int) -> tuple[Tensor, ...]:
+    """Row and column of each pixel, both (S, S)."""
+    return torch.meshgrid(*(torch.arange(size, device=points.device, dtype=torch.float32),) * 2, indexing="ij")
