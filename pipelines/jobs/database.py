@@ -169,7 +169,7 @@ def _migrate(engine: sa.Engine, settings: Settings) -> None:
     DBOS.migrate(url(settings))
     # On one machine the next chunk is claimed while one is done, so that nothing waits for the next look at the queue;
     # where several workers share, a claimed chunk would be one that nobody else can do.
-    ahead, look_s = (1, 0.05) if shared(settings) else (2, 0.1)
+    ahead, look_s = (1, 0.05) if shared(settings) else (2, 0.2)
     client = open_client(engine)
     client.register_queue(JOBS, worker_concurrency=1, polling_interval_sec=0.2)
     client.register_queue(CHUNKS, worker_concurrency=ahead, polling_interval_sec=look_s)

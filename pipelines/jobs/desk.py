@@ -45,7 +45,7 @@ class Desk:
     """Does chunks for one worker. `stop` may be called from any thread."""
 
     def __init__(self, ledger: Ledger, kinds: Mapping[str, str]) -> None:
-        self.ledger, self._kinds = ledger, kinds
+        self.ledger, self._kinds, self._data = ledger, kinds, ledger.settings.data
         self._made: dict[str, JobKind] = {}
         self._etas: dict[tuple[str, int], Eta] = {}
         self._tokens: dict[WorkToken, tuple[str, int]] = {}
@@ -159,19 +159,15 @@ class Desk:
         """(what comes of it, nothing), or (None, why not: one sentence)."""
         try:
             return what(), ""
-        except EveryageError as error:
-            return None, str(error)
-        except OSError as error:
-            if error.errno in FULL:
-                return None, self._full()
-            return None, crash_sentence(error, self.ledger.settings.data)
         except Exception as error:
-            return None, crash_sentence(error, self.ledger.settings.data)
+            cause = error.__cause__ if isinstance(error, EveryageError) else error
+            if isinstance(cause, OSError) and cause.errno in FULL:
+                return None, self._full()
+            return None, str(error) if isinstance(error, EveryageError) else crash_sentence(error, self._data)
 
     def _full(self) -> str:
-        data = self.ledger.settings.data
-        free = shutil.disk_usage(data).free / 1e6
-        return f"The disk is full ({free:.0f} MB free at {data}); free some space and resume the job."
+        free = shutil.disk_usage(self._data).free / 1e6
+        return f"The disk is full ({free:.0f} MB free at {self._data}); free some space and resume the job."
 
     def _go_on(self) -> None:
         if self.stopping.is_set():
@@ -198,7 +194,7 @@ class Desk:
 
     @contextmanager
     def _token(self, job_id: str, attempt: int) -> Iterator[WorkToken]:
-        token = WorkToken(self.ledger.settings.data)
+        token = WorkToken(self._data)
         with self._lock:
             self._tokens[token] = (job_id, attempt)
         try:
