@@ -40,12 +40,20 @@ class FakePersonalizer:
         return self.begun.get(name) if self.unfinished(name) else None
 
     def run(
-        self, name: str, options: PersonalizeOptions | None = None, cancel: CancelToken | None = None
+        self,
+        name: str,
+        options: PersonalizeOptions | None = None,
+        cancel: CancelToken | None = None,
+        mark: str = "",
     ) -> Iterator[Event]:
         options, cancel = options or PersonalizeOptions(), cancel or CancelToken()
         self.asked.append(options)
         person = self.people.get(name)
         photos = self.people.training_photos(name, options.photos)
+        known = self.model(name)
+        if mark and known is not None and known.card.get("mark") == mark:
+            yield Event("done", "Learnt", 1, 1, 0.0, value=known)
+            return
         yield Event("prepare", "Reading the photos")
         steps = options.steps or STEPS
         if self.begun.get(person.name) != options:
@@ -62,28 +70,28 @@ class FakePersonalizer:
                 preview = crop.convert("RGB").resize((144, 144)) if step % 2 else None
             view = TrainingView(step, steps, {name: list(values) for name, values in losses.items()}, preview)
             yield Event("train", "Learning how this person ages", step, steps, (steps - step) * self.pause, value=view)
-        yield Event("done", "Learnt", 1, 1, 0.0, value=self._finish(person.name, photos))
+        yield Event("done", "Learnt", 1, 1, 0.0, value=self._finish(person.name, photos, mark))
 
-    def _finish(self, name: str, photos: list[Any]) -> PersonalModel:
+    def _finish(self, name: str, photos: list[Any], mark: str) -> PersonalModel:
         ages = [photo.age for photo in photos]
         card = {
             "ages": [min(ages), max(ages)],
             "photos": len(photos),
             "quality": {"likeness_global": 0.41, "likeness_own": 0.63},
             "seconds": 75.0,
-        }
+        } | ({"mark": mark} if mark else {})
         path = self._folder(name) / "card.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(card))
         del self.reached[name]
         return PersonalModel(name, path, card)
 
-    def evaluate(self, name: str) -> tuple[Path, Any]:
+    def evaluate(self, name: str, cancel: CancelToken | None = None) -> tuple[Path, Any]:
         if self.model(name) is None:
             raise InputError(f"{name} has not been learnt yet; do that first.")
         page = self._folder(name) / "report.html"
         page.write_text(f"<h1>How {name} ages</h1>")
-        return page, SimpleNamespace()
+        return page, SimpleNamespace(as_dict=dict)
 
     def _folder(self, name: str) -> Path:
         return self.data / "people" / self.people.get(name).folder / "model"

@@ -16,6 +16,7 @@ from photos.library.tables import AgeSource, Belonging, Embedding, Face, Person,
 from .views import FaceView, PersonView, TrainingPhoto
 
 DOUBT = 0.8  # confidence below which a suggested face should be looked at
+WIDTH = 128  # of an embedding
 AT_ONCE = 500  # SQLite takes a limited number of values in one query
 
 
@@ -88,7 +89,7 @@ def embedded(session: Session, *conditions: Any) -> tuple[list[Face], np.ndarray
     """The faces that have an embedding, and those (N, 128)."""
     query = select(Face, Embedding.vector).join(Embedding, col(Embedding.face_id) == Face.id).where(*conditions)
     rows = session.exec(query.order_by(col(Face.id))).all()
-    vectors = np.frombuffer(b"".join(vector for _, vector in rows), np.float32).reshape(len(rows), -1)
+    vectors = np.frombuffer(b"".join(vector for _, vector in rows), np.float32).reshape(len(rows), WIDTH)
     return [face for face, _ in rows], vectors
 
 
