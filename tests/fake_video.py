@@ -31,9 +31,10 @@ class FakeQueue:
     """As `JobQueue`, in memory; nobody works."""
 
     def __init__(self, folder: Path) -> None:
-        self.root, self.jobs, self.asked, self.gone = folder, [], [], []
-        self._numbers = itertools.count(1)
+        self.root, self.ledger = folder, None
         self.jobs: list[Job] = []
+        self.asked: list[Any] = []
+        self._numbers = itertools.count(1)
 
     def put(self, state: State = "waiting", title: str = "clip.mp4 at 70", kind: str = "video", **more: Any) -> Job:
         """A job as it would be found."""

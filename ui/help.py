@@ -40,6 +40,15 @@ weight: less than 1 is subtler, below 0 turns away. Captions in .txt files besid
 teach more than one phrase. Somebody in your collection can be learnt by name, with the age in each caption; *Forget*
 removes these adapters, too.
 
+**Video.** Drop a video, or write where it lies. Everyage looks who is in it, follows each face through the scenes,
+and shows everybody as a card: tick whom to age, and choose an age, two ages to grow older in between, or keyframes.
+*Preview this frame* shows the frame under the slider as it will be. *Age the video* puts the work into the queue, and
+you can close the tab: it goes on, also after the app or the computer was started again. Size, length, sound and
+subtitles stay as they are, and frames without the person stay untouched. Under *Expert* are codec, quality and 10 bit.
+
+**Jobs.** Everything long that waits, goes on, or is done. *Cancel* keeps what is finished, and *Go on* continues from
+there; waiting jobs can change places. *Remove from the list* leaves the files alone, *Delete with files* does not.
+
 **Models.** Everyage works without adding anything. On the Models page you can add models that others have published:
 choose one, read and accept its licence, then press Download, or fetch the file yourself and drop it there. An
 interrupted download goes on where it was. *Check files* compares every file with its checksum.

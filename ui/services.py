@@ -200,8 +200,12 @@ class Services:
 
     @property
     def working(self) -> bool:
-        """Whether a process does what is in the queue."""
-        return self.worker is not None and self.worker.alive
+        """Whether a process does what is in the queue: the app's own, or another."""
+        if self.worker is not None and self.worker.alive:
+            return True
+        from pipelines.jobs.worker import somebody_works
+
+        return somebody_works(self.settings, self.jobs.ledger)
 
     def interactive(self) -> AbstractContextManager[None]:
         """Hold while a person waits for a picture: jobs stand still meanwhile."""

@@ -128,8 +128,9 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
             try:
                 choices = Choices(*given)
                 other = Path(style) if style else None
-                for step in work.make(services, mine, state, shelf, targets(choices), choices, other):
-                    yield _step(page, state, step)
+                with services.interactive():
+                    for step in work.make(services, mine, state, shelf, targets(choices), choices, other):
+                        yield _step(page, state, step)
             except EveryageError as error:  # an age that is none, before any work
                 yield _idle(page, views.note(str(error), "error"))
             finally:  # also when the tab was closed: the work must not go on for nobody

@@ -159,20 +159,21 @@ def _show(
     """The updates of each step; the run ends with them, also when the tab was closed. Returns the last result."""
     shelf = None
     try:
-        for step in steps:
-            updates: Updates = {page.result.status: step.status, page.result.stop: gr.Button(visible=step.busy)}
-            if step.preview:
-                updates |= result.preview(page.result, step.preview)
-            if step.shelf is not None:
-                shelf = step.shelf
-                updates |= {page.shelf: step.shelf, page.gallery.cards: page.show_gallery(words)}
-                updates |= result.show(page.result, step.shelf)
-            if step.grid is not None:
-                grid, path = step.grid
-                picture = Picture(data_uri(grid.image, 2400, 95), f"Grid of {len(grid.table())} pictures")
-                updates |= {page.compare.sheet: own.sheet(picture, grid.table()),
-                            page.compare.download: gr.DownloadButton(value=str(path), visible=True)}  # fmt: skip
-            yield updates
+        with page.services.interactive():
+            for step in steps:
+                updates: Updates = {page.result.status: step.status, page.result.stop: gr.Button(visible=step.busy)}
+                if step.preview:
+                    updates |= result.preview(page.result, step.preview)
+                if step.shelf is not None:
+                    shelf = step.shelf
+                    updates |= {page.shelf: step.shelf, page.gallery.cards: page.show_gallery(words)}
+                    updates |= result.show(page.result, step.shelf)
+                if step.grid is not None:
+                    grid, path = step.grid
+                    picture = Picture(data_uri(grid.image, 2400, 95), f"Grid of {len(grid.table())} pictures")
+                    updates |= {page.compare.sheet: own.sheet(picture, grid.table()),
+                                page.compare.download: gr.DownloadButton(value=str(path), visible=True)}  # fmt: skip
+                yield updates
     finally:
         run.cancel.cancel()
         page.services.generate_runs.finish(str(request.session_hash), run)

@@ -82,8 +82,9 @@ def _job(job: Job, picture: str, waiting: Sequence[str]) -> str:
     image = f'<img src="{picture}" alt="Present state of {title}">' if picture else ICON_JOB
     return f"""
 <li class="ea-job ea-job-{job.state}" data-job="{escape(job.id)}"><div class="ea-j-picture">{image}</div>
-  <div class="ea-j-body"><div class="ea-j-head"><b>{title}</b>{pill(job)}</div>
-  <small>{escape(words.kind(job.kind))}, {escape(words.when(job))}</small>{state(job)}
+  <div class="ea-j-head"><div><b>{title}</b>{pill(job)}</div>
+  <small>{escape(words.kind(job.kind))}, {escape(words.when(job))}</small></div>
+  <div class="ea-j-body">{state(job)}
   <div class="ea-row ea-j-buttons">{_buttons(job, title, waiting)}</div></div></li>"""
 
 

@@ -79,7 +79,7 @@
     const play = figure.querySelector("[data-play]");
     const going = !after.paused && !after.ended;
     play.setAttribute("aria-label", going ? "Pause" : "Play");
-    play.firstElementChild.textContent = going ? "❚❚" : "▶";
+    figure.classList.toggle("ea-going", going);
   }
   for (const name of ["play", "pause", "ended", "seeked", "timeupdate", "loadedmetadata"]) {
     document.addEventListener(name, (event) => {

@@ -78,13 +78,14 @@ class Page:
             shown.form: "",
             shown.job: "",
             shown.time: "",
-            shown.stage: views.empty_stage(),
+            shown.stage: "" if tab.clip or tab.job else views.empty_stage(),
             shown.pulse: beat(tab.clip is not None or bool(tab.job), 0.3),
         }
 
 
 def bind(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
     """Connect the page's widgets."""
+    # Generators say `gr.skip()` first: after one that says nothing at all, Gradio empties the page.
     _bind_clip(tab, page)
     _bind_order(app, page)
     _bind_following(page)
@@ -110,11 +111,13 @@ def _bind_clip(tab: gr.Tab, page: Page) -> None:
         yield page.show(now.open(clip)) | {shown.note: common.note(""), shown.file: None, shown.place: ""}
 
     def uploaded(request: gr.Request, path: str | None, now: Tab) -> Iterator[Updates]:
+        yield gr.skip()
         if path:
             services.video_runs.drop(str(request.session_hash))
             yield from opening(now, lambda: work.take(services, Path(path)))
 
     def placed(request: gr.Request, text: str, now: Tab) -> Iterator[Updates]:
+        yield gr.skip()
         if text.strip():
             services.video_runs.drop(str(request.session_hash))
             yield from opening(now, lambda: work.open_place(services, text))
@@ -128,6 +131,7 @@ def _bind_order(app: gr.Blocks, page: Page) -> None:
     services, shown = page.services, page.panels
 
     def sent(request: gr.Request, event: gr.EventData, now: Tab) -> Iterator[Updates]:
+        yield gr.skip()
         said, session = Said.of(event), str(request.session_hash)
         try:
             if said.act == "look" and now.clip is not None:
@@ -143,6 +147,7 @@ def _bind_order(app: gr.Blocks, page: Page) -> None:
             yield page.trouble(error)
 
     def run(request: gr.Request, now: Tab) -> Iterator[Updates]:
+        yield gr.skip()
         session = str(request.session_hash)
         mine = services.video_runs.get(session)
         if mine is None or now.clip is None or now.asked is None:

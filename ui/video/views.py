@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from pipelines.jobs.job import Job
 
 CONTAINERS = "MP4, MOV, MKV, WebM, AVI; up to 16 GB"
+PLAY = '<svg class="ea-i-play" viewBox="0 0 24 24" aria-hidden="true"><path d="M8 5.5v13l11-6.5z"/></svg>'
+PAUSE = (
+    '<svg class="ea-i-pause" viewBox="0 0 24 24" aria-hidden="true"><path d="M7 5h3.6v14H7zm6.4 0H17v14h-3.6z"/></svg>'
+)
+SOUND = (
+    '<svg class="ea-i-line" viewBox="0 0 24 24" aria-hidden="true"><path d="M4 10v4h3l4 3.5v-11L7 10H4Z"/>'
+    '<path class="ea-i-on" d="M14.5 9.5a3.5 3.5 0 0 1 0 5m2.5-7.5a7 7 0 0 1 0 10"/>'
+    '<path class="ea-i-off" d="m15 10 4.5 4.5m0-4.5L15 14.5"/></svg>'
+)
+FULL = (
+    '<svg class="ea-i-line" viewBox="0 0 24 24" aria-hidden="true">'
+    '<path d="M5 9V5h4M15 5h4v4M19 15v4h-4M9 19H5v-4"/></svg>'
+)
 KEEP_OPEN = "You can close this tab; the work goes on. It is on the Jobs page, too."
 
 
@@ -161,12 +174,11 @@ def player(played: Played) -> str:
     aria-label="The video at {escape(played.age)}"></video>
     <span class="ea-tag ea-tag-right">At {escape(played.age)}</span>{divider}</div>
   <div class="ea-controls">
-    <button type="button" data-play aria-label="Play"><span aria-hidden="true">▶</span></button>
+    <button type="button" data-play aria-label="Play">{PLAY}{PAUSE}</button>
     <input type="range" class="ea-seek" min="0" max="1000" step="1" value="0" aria-label="Place in the video">
     <span class="ea-clock">0:00</span>
-    <button type="button" data-mute aria-label="Sound off" aria-pressed="false">
-      <span aria-hidden="true">♪</span></button>
-    <button type="button" data-full aria-label="Full screen"><span aria-hidden="true">⛶</span></button></div>
+    <button type="button" data-mute aria-label="Sound off" aria-pressed="false">{SOUND}</button>
+    <button type="button" data-full aria-label="Full screen">{FULL}</button></div>
   <p class="ea-quiet ea-unplayed" role="status"></p>
 </figure>"""
 
