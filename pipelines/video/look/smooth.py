@@ -18,7 +18,7 @@ REACH = 4.0
 """Sigmas beyond which a frame has no say."""
 MOST = 256
 # How far (in sides of the square) the smooth centre and axes may be from the seen ones before these count more.
-CENTRE_TREMBLE, AXES_TREMBLE = 0.015, 0.05
+CENTRE_TREMBLE, AXES_TREMBLE = 0.015, 0.08
 
 
 def smooth_run(points: np.ndarray, seconds: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -32,16 +32,20 @@ def smooth_run(points: np.ndarray, seconds: np.ndarray, weights: np.ndarray | No
     axes = _complex(quads[:, 3] - quads[:, 0])
     share = np.ones(len(points)) if weights is None else np.asarray(weights, dtype=np.float64)
     sides = np.abs(axes)
-    smooth_centres = _believe(centres, fit_lines(centres, seconds, CENTRE_SECONDS, share), CENTRE_TREMBLE * sides)
-    smooth_axes = _believe(axes, fit_lines(axes, seconds, AXES_SECONDS, share), AXES_TREMBLE * sides)
+    smooth_centres = _smoothed(centres, seconds, CENTRE_SECONDS, share, CENTRE_TREMBLE * sides)
+    smooth_axes = _smoothed(axes, seconds, AXES_SECONDS, share, AXES_TREMBLE * sides)
     turned = (_complex(points) - centres[:, None]) * (smooth_axes / axes)[:, None] + smooth_centres[:, None]
     return np.stack([turned.real, turned.imag], -1)
 
 
-def _believe(seen: np.ndarray, smooth: np.ndarray, tremble: np.ndarray) -> np.ndarray:
-    """Between the smooth values and the seen ones: the former within the tremble, the latter far beyond it."""
-    off = np.abs(seen - smooth) ** 2
-    return np.asarray(smooth + (seen - smooth) * off / (off + tremble**2))
+def _smoothed(
+    seen: np.ndarray, seconds: np.ndarray, sigma: float, share: np.ndarray, tremble: np.ndarray
+) -> np.ndarray:
+    """`fit_lines`, and back towards what was seen where for some frames in a row it lies further off than tremble."""
+    smooth = fit_lines(seen, seconds, sigma, share)
+    missed = fit_lines(seen - smooth, seconds, CENTRE_SECONDS, share)
+    off = (np.abs(missed) / tremble) ** 4
+    return np.asarray(smooth + missed * off / (off + 1.0))
 
 
 def _complex(points: np.ndarray) -> np.ndarray:
