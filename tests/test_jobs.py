@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from PIL import Image
 from typer.testing import CliRunner
 
 from pipelines.errors import Cancelled, InputError
 from pipelines.events import Event
-from pipelines.jobs import lease
+from pipelines.jobs import lease, tidy
 from pipelines.jobs.follow import follow, run_here
 from pipelines.jobs.job import Job
 from pipelines.jobs.lease import WorkToken, interactive, somebody_waits
@@ -215,6 +216,27 @@ def test_a_failure_is_one_sentence_and_stops_nobody_else(
     assert ("ZeroDivisionError" in log.read_text()) if how == "crash" else not log.exists()
 
 
+def test_room_is_kept_to_say_that_there_is_none(
+    settings: Settings, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, usage = queue.add("frames", {"frames": 60, "chunk": 30, "slow": "part-0"}), shutil.disk_usage
+    reserve = settings.data / "jobs" / "reserve"
+    with working(settings):
+        until(lambda: lines(queue, job, "dwelling.log") and reserve.exists())
+        assert reserve.stat().st_size == tidy.RESERVE
+        full = usage(settings.data)._replace(free=tidy.MARGIN - 1)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+        until(lambda: not reserve.exists())
+        (settings.data / "mended").touch()
+        failed = over(queue, job)
+        assert failed.error == f"The disk is full (8 MB free at {settings.data}); free some space and resume the job."
+        monkeypatch.setattr(shutil, "disk_usage", usage)
+        queue.resume(job.id)
+        assert over(queue, job).state == "done"
+        until(reserve.exists)
+    assert sorted(lines(queue, job, "begun.log")) == ["look", "part-0", "part-1"]
+
+
 def test_delete_removes_what_the_job_left_and_nothing_else(settings: Settings, queue: JobQueue, tmp_path: Path) -> None:
     kept, changed, gone = (tmp_path / f"{name}.txt" for name in ("kept", "changed", "gone"))
     jobs = [queue.add("frames", {"frames": 30, "out": str(out)}) for out in (kept, changed, gone)]
@@ -367,13 +389,20 @@ def test_ten_thousand_finished_jobs_cost_nothing(settings: Settings, queue: JobQ
     found = queue.list(limit=50)
     assert found[0].id == waiting.id and len(found) == 50
     assert [job.title for job in found[1:4]] == ["Job 9999", "Job 9998", "Job 9997"]
-    path = settings.data / "jobs" / "jobs.sqlite"
-    with sqlite3.connect(path) as database:
-        for state, order in (("waiting", "rank, created"), ("running", "started, id"), ("done", "ended DESC")):
-            ask = f"SELECT * FROM everyage_jobs WHERE state = '{state}' ORDER BY {order} LIMIT 50"
-            plan = " ".join(row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {ask}"))
-            assert "USING INDEX everyage_jobs_" in plan and "SCAN" not in plan, plan
-            assert state == "running" or "TEMP B-TREE" not in plan, plan
+    asked: list[tuple[str, Any]] = []
+    sqlalchemy.event.listen(
+        queue.ledger.engine, "before_cursor_execute", lambda _c, _k, words, values, *_: asked.append((words, values))
+    )
+    for states in (None, ["failed"], ["done", "waiting"]):
+        queue.list(limit=50, states=states)  # type: ignore[arg-type]
+    queue.get(found[5].id)
+    selects = [(words, values) for words, values in asked if words.startswith("SELECT")]
+    assert len(selects) == 7
+    with sqlite3.connect(settings.data / "jobs" / "jobs.sqlite") as database:
+        for words, values in selects:
+            plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {words}", values)]
+            assert plan[0].startswith("SEARCH everyage_jobs USING INDEX"), (words, plan)
+            assert len(plan) == 1, (words, plan)
 
 
 def fill(queue: JobQueue, number: int) -> None:

@@ -56,6 +56,7 @@ jobs = sa.Table(
     sa.Column("made", sa.Text, nullable=False, default="[]"),  # JSON: [path, bytes, mtime in ns] of each result
     sa.Index("everyage_jobs_order", "state", "rank", "created"),
     sa.Index("everyage_jobs_ended", "state", "ended"),
+    sa.Index("everyage_jobs_newest", "ended"),
 )
 chunks = sa.Table(
     "everyage_chunks",

@@ -25,7 +25,7 @@ from pipelines.jobs.kinds import make_kind
 from pipelines.jobs.lease import WorkToken
 from pipelines.jobs.ledger import Ledger
 from pipelines.jobs.progress import Teller, pace
-from pipelines.jobs.tidy import sweep_folder
+from pipelines.jobs.tidy import room, sweep_folder
 
 if TYPE_CHECKING:
     from pipelines.runtime import Runtime
@@ -128,6 +128,8 @@ class Desk:
         """Do one chunk (or the finish) of a job that still wants it; returns why it failed, or nothing."""
         if self.ledger.live([job_id]).get(job_id) != attempt:
             return ""  # cancelled, failed or deleted meanwhile
+        if not room(self._data):
+            return self._full()
         job, folder = self.ledger.get(job_id), make_folder(self.ledger.folder(job_id))
         if self.ledger.begin_chunk(job_id, name) > MOST_TRIES:
             return f"The step {name!r} ended the program {MOST_TRIES} times; data/logs may say why."

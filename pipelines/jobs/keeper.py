@@ -11,7 +11,7 @@ from models.errors import EveryageError
 from pipelines.jobs.database import VERSION, shared
 from pipelines.jobs.desk import Desk
 from pipelines.jobs.ledger import Ledger, flow_id
-from pipelines.jobs.tidy import drop_ended
+from pipelines.jobs.tidy import drop_ended, room
 
 WATCH_S = 0.25  # how soon running work learns that it was cancelled
 BEAT_S, LOST_S = 1.0, 6.0  # a worker that said nothing for so long is taken for dead
@@ -24,8 +24,8 @@ class Keeper:
     def __init__(self, ledger: Ledger, desk: Desk, worker: str, active: Callable[[], Collection[str]]) -> None:
         """worker: name of this one; active: gives the workflows that it is doing."""
         self._ledger, self._desk, self._worker, self._active = ledger, desk, worker, active
-        self._next = {self._beat: 0.0, self._check: 0.0, self._tidy: time.monotonic() + TIDY_S}
-        self._every = {self._beat: BEAT_S, self._check: CHECK_S, self._tidy: TIDY_S}
+        self._every = {self._space: BEAT_S, self._beat: BEAT_S, self._check: CHECK_S, self._tidy: TIDY_S}
+        self._next = dict.fromkeys(self._every, 0.0)
         self._odd: set[str] = set()
         self._ended: set[tuple[str, int]] = set()
 
@@ -58,6 +58,9 @@ class Keeper:
             if flow.executor_id is not None and flow.executor_id not in alive:
                 self._ledger.take_up(flow.workflow_id, flow.executor_id)
         self._ledger.bury(alive)
+
+    def _space(self) -> None:
+        room(self._ledger.settings.data)
 
     def _check(self) -> None:
         """Put right what should not be, such as after a full disk: seen twice, for it may just be changing."""

@@ -64,17 +64,11 @@ class Ledger:
         wanted = set(OPEN + ENDED) if states is None else set(states)
         found: list[Job] = []
         with self.begin(write=False) as connection:
-            for state in OPEN:
-                # Positions count all that wait, so the waiting are read from the front.
-                order = (jobs.c.started, jobs.c.id) if state == "running" else (jobs.c.rank, jobs.c.created)
-                if state in wanted:
-                    rows = connection.execute(_of(state).order_by(*order).limit(limit)).all()
-                    found += [self._job(row, number if state == "waiting" else None) for number, row in _count(rows)]
-            ended: list[Any] = []
-            for state in ENDED:  # one look into the index each: no row is touched that is not among the newest
-                if state in wanted:
-                    ended += connection.execute(_of(state).order_by(jobs.c.ended.desc()).limit(limit)).all()
-        ended.sort(key=lambda row: row.ended, reverse=True)
+            for state in (state for state in OPEN if state in wanted):
+                order = (jobs.c.rank, jobs.c.created)
+                rows = connection.execute(_of(state).order_by(*order).limit(limit)).all()
+                found += [self._job(row, n if state == "waiting" else None) for n, row in enumerate(rows, start=1)]
+            ended = self._ended(connection, max(limit - len(found), 0), wanted.intersection(ENDED))
         return (found + [self._job(row) for row in ended])[:limit]
 
     def get(self, job_id: str) -> Job:
@@ -294,6 +288,14 @@ class Ledger:
         here = flows.c.workflow_uuid == flow_id(job_id, attempt)
         connection.execute(flows.update().where(here).values(priority=rank))
 
+    def _ended(self, connection: sa.Connection, limit: int, states: Collection[str]) -> Sequence[Any]:
+        """The newest of those that are over: one look into an index, or one for each state that is asked for."""
+        newest = jobs.c.ended.desc()
+        if len(states) == len(ENDED):
+            return connection.execute(sa.select(jobs).where(jobs.c.ended > 0).order_by(newest).limit(limit)).all()
+        rows = [row for state in states for row in connection.execute(_of(state).order_by(newest).limit(limit))]
+        return sorted(rows, key=lambda row: row.ended, reverse=True)[:limit]
+
     def _position(self, connection: sa.Connection, row: Any) -> int | None:
         if row.state != "waiting":
             return None
@@ -335,17 +337,13 @@ def unchanged(fact: Sequence[Any]) -> bool:
     return path.is_file() and not path.is_symlink() and _facts(path) == list(fact)
 
 
-def _facts(path: Path) -> list[Any]:
+def _facts(path: Path) -> Sequence[Any]:
     state = path.stat()
     return [str(path), state.st_size, state.st_mtime_ns]
 
 
-def _of(state: State) -> sa.Select[Any]:
+def _of(state: str) -> sa.Select[Any]:
     return sa.select(jobs).where(jobs.c.state == state)
-
-
-def _count(rows: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    return iter(enumerate(rows, start=1))
 
 
 def _time(seconds: float) -> datetime:

@@ -1,13 +1,21 @@
-"""What killed work and deleted jobs leave behind is removed: half files, folders, workflows."""
+"""What killed work and deleted jobs leave behind is removed: half files, folders, workflows. And room is kept.
+
+Where the disk is full, not even "the disk is full" can be written to the list of jobs. So a worker keeps a file that
+holds nothing but room, and lets go of it when there is hardly any left: the jobs can then say why they ended.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
-from photos.files import TEMPORARY
+from photos.files import TEMPORARY, make_folder
 from pipelines.jobs.database import shared
 from pipelines.jobs.ledger import OPEN, Ledger, work_folder
+
+MARGIN = 8_000_000  # bytes: with less than that free no chunk is begun
+RESERVE = 2_000_000
 
 
 def sweep(ledger: Ledger) -> None:
@@ -36,3 +44,14 @@ def drop_ended(ledger: Ledger) -> None:
     begun = {flow.workflow_id.partition(".")[0] for flow in flows}
     known = ledger.known()
     ledger.drop_flows([job_id for job_id in begun if known.get(job_id, ("", 0))[0] not in OPEN])
+
+
+def room(data: Path) -> bool:
+    """Whether there is room to work. If not, what was kept in reserve is let go, to be able to say so."""
+    reserve, free = data / "jobs" / "reserve", shutil.disk_usage(make_folder(data / "jobs")).free
+    if free < MARGIN:
+        reserve.unlink(missing_ok=True)
+    elif free > 2 * MARGIN and not reserve.exists():
+        with contextlib.suppress(OSError):
+            reserve.write_bytes(bytes(RESERVE))
+    return free >= MARGIN
