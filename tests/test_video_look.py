@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -256,6 +255,3 @@ def test_shots_of_a_look_have_no_gaps(moving: Clip, readers: Readers) -> None:
     shots = moving.look(readers).shots
     assert shots[0, 0] == 0 and shots[-1, 1] == len(moving.frames)
     assert all(before[1] == after[0] for before, after in pairwise(shots))
-
-
-Maker = Callable[..., Path]

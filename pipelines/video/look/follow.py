@@ -16,7 +16,7 @@ from .view import LITTLE, MEDIUM, Patch, View, sane, square_side
 
 DETECTION_SECONDS = 0.2
 """A quiet picture is searched for faces so often; a restless one in every frame."""
-CLOSE_SEARCH = 5
+CLOSE_SEARCH = 8
 """Every so many searches one looks closely, for small faces."""
 TURNED_SEARCH_SECONDS = 2.0
 NEW_SCORE, KEPT_SCORE = 0.7, 0.5
@@ -31,6 +31,9 @@ POINTED = 0.9
 # Cosine to the face's mean so far above which a sample is of the same, and below which it is of somebody else.
 ALIKE, UNLIKE = 0.5, 0.3
 NEVER_AGAIN = 5
+"""Searches for which a place is not looked at again that turned out to be no face."""
+ON_ONE = 0.15
+"""Landmarks nearer to each other than this (sides of the square) are one face's."""
 
 
 @dataclass(eq=False)
@@ -172,9 +175,14 @@ class Follower:
         seen = dict(
             zip(pairs, self._point(view, [found[i] for i in pairs.values()], list(rough.values())), strict=True)
         )
-        good = {track: at for track, at in seen.items() if at is not None}
+        good: dict[Track, Pointed] = {}
+        # Of one that hides another the landmarks may be found twice: they are whose way leads there.
+        for track, at in sorted(seen.items(), key=lambda each: _strays(expected[each[0]], each[1])):
+            if at is not None and not any(_same_place(at, other) for other in good.values()):
+                good[track] = at
         others = [face for index, face in enumerate(found) if index not in pairs.values()]
-        return good, self._fresh(view, [face for face in others if all(_shared(face, o) < 0.4 for o in taken)])
+        fresh = self._fresh(view, [face for face in others if all(_shared(face, o) < 0.4 for o in taken)])
+        return good, [at for at in fresh if not any(_same_place(at, other) for other in good.values())]
 
     def _assign(self, view: View, found: list[Face], expected: dict[Track, np.ndarray]) -> dict[Track, int]:
         """Which found face each track is. Where two could be the same, their embeddings are asked."""
@@ -219,7 +227,8 @@ class Follower:
         sure = [face for face in close if face is not None and face.score >= NEW_SCORE]
         pointed = self._point(view, sure, [face.landmarks.astype(np.float64) for face in sure], rounds=3)
         fresh = [at for at in pointed if at is not None and at.score > 0.5]
-        self._refused += [(NEVER_AGAIN, face) for face in asked if all(_shared(face, at.face) < 0.3 for at in fresh)]
+        no_face = [face for face, seen in zip(asked, close, strict=True) if seen is None or seen.score < NEW_SCORE]
+        self._refused += [(NEVER_AGAIN, face) for face in no_face]
         return fresh
 
     def _closer(self, view: View, faces: list[Face], angles: Sequence[float]) -> list[Face | None]:
@@ -370,6 +379,16 @@ def _hang(track: Track, points: np.ndarray, face: Face) -> np.ndarray:
     growth = float(np.clip(face.size / guess.size, 0.7, 1.4))
     side = square_side(points) * growth
     return (points - points.mean(0)) * growth + _middle(face) - track.offset * side
+
+
+def _strays(expected: np.ndarray, at: Pointed | None) -> float:
+    """How far landmarks are from where they were expected, in sides of the square."""
+    return 9.0 if at is None else float(np.abs(at.points - expected).mean()) / max(square_side(expected), 1e-6)
+
+
+def _same_place(a: Pointed, b: Pointed) -> bool:
+    """Whether two faces' landmarks are on one face."""
+    return float(np.abs(a.points - b.points).mean()) < ON_ONE * square_side(a.points)
 
 
 def _moved(track: Track, at: Pointed) -> float:

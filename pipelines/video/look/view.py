@@ -97,19 +97,19 @@ def cut_patch(picture: np.ndarray, points: np.ndarray) -> Patch:
 
 
 def _cut(picture: np.ndarray, matrix: np.ndarray, scale: float) -> np.ndarray:
-    """Large faces are averaged over areas first, which is far quicker than an exact filter and as free of aliasing."""
+    """Large faces are averaged over whole blocks first, which is far quicker than an exact filter and fine enough."""
+    block = max(1, int(scale))
     corners = resample.transform(np.array([[0, 0], [0, PATCH], [PATCH, 0], [PATCH, PATCH]]), matrix)
     limit = np.array(picture.shape[1::-1])
-    left, top = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, limit - 1)
-    right, bottom = np.clip(np.ceil(corners.max(0)).astype(int) + 3, (left + 1, top + 1), limit)
-    region, own = picture[top:bottom, left:right], matrix.copy()
+    left, top = np.clip(np.floor(corners.min(0)).astype(int) - 2, 0, np.maximum(limit - block, 0))
+    extent = np.clip(np.ceil(corners.max(0)).astype(int) + 3, (left + block, top + block), limit) - (left, top)
+    width, height = extent // block * block
+    region, own = picture[top : top + height, left : left + width], matrix.copy()
     own[:, 2] -= (left, top)
-    if scale > 1.5:
-        size = (max(1, round((right - left) / scale)), max(1, round((bottom - top) / scale)))
-        shrink = np.array([size[0] / (right - left), size[1] / (bottom - top)])
-        region = cv2.resize(region, size, interpolation=cv2.INTER_AREA)
-        own = own * shrink[:, None]
-        own[:, 2] += shrink / 2 - 0.5
+    if block > 1:
+        region = cv2.resize(region, (int(width) // block, int(height) // block), interpolation=cv2.INTER_AREA)
+        own /= block
+        own[:, 2] += 0.5 / block - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(region, own, (PATCH, PATCH), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
