@@ -213,7 +213,9 @@ def forget(
     ask = sys.stdin.isatty() and not yes and not as_json
     if ask and not typer.confirm(f"Remove everything about {known}? This can't be undone"):
         raise Cancelled
-    report = library.forget(known)
+    from pipelines.forgetting import forget as forget_all
+
+    report = forget_all(_settings(ctx, data), library, known)
     facts = {"forgotten": report.name, "removed": report.removed, "kept": list(report.kept)}
     return _say(facts, as_json, report.sentence(), *report.kept)
 

@@ -60,6 +60,22 @@ def forget(library: Library, name: str) -> Forgotten:
         lock.release()
 
 
+def plan_of(library: Library, name: str) -> Plan:
+    """What would go. Raises InputError if there is nobody of this name."""
+    with library.session(write=False) as session:
+        return _plan(session, find_person(session, name))
+
+
+def no_import_runs(library: Library, name: str) -> None:
+    """Raises EveryageError while an import is running: it holds what is to be forgotten."""
+    lock = library.store.importing()
+    try:
+        lock.acquire(timeout=WAIT_S)
+    except Timeout as error:
+        raise EveryageError(f"An import is running; let it end or cancel it, then forget {name} again.") from error
+    lock.release()
+
+
 def resume(library: Library) -> Forgotten | None:
     """Finish what a killed process began; None if there is nothing to finish."""
     path = library.folder / PLAN

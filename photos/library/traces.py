@@ -49,11 +49,16 @@ def remove_served(data: Path) -> int:
     return _unlink([path for path in (data / "served").rglob("*") if path.is_file()])
 
 
+def adapters_of(data: Path, folder: str) -> list[Path]:
+    """The finished adapters that were trained on this person's folder."""
+    return [card.parent for card in data.glob("models/*/adapter/card.json") if folder and _person(card) == folder]
+
+
 def remove_learnt(data: Path, folder: str) -> int:
     """Delete adapters, finished or not, that were trained on this person's folder, and pictures made with them."""
     if not folder:
         return 0
-    gone = [card.parent for card in data.glob("models/*/adapter/card.json") if _person(card) == folder]
+    gone = adapters_of(data, folder)
     ids = {adapter.parent.name for adapter in gone}
     homes = [adapter.parent for adapter in gone]
     homes += [mark.parent for mark in data.glob("finetune/*/person.json") if _person(mark) == folder]
