@@ -38,8 +38,9 @@ def look_at(facts: VideoFacts, runtime: Runtime, cache: Path, cancel: CancelToke
     if known is None:
         known = yield from _pass(facts, runtime, cancel)
         store(path, *known)
-    frames = len(known[1])
-    yield Event("done", f"{len(known[0].people)} people seen in {frames} frames", frames, frames, value=known)
+    people, frames = len(known[0].people), len(known[1])
+    said = f"{people} {'person' if people == 1 else 'people'} seen in {frames} frames"
+    yield Event("done", said, frames, frames, value=known)
 
 
 def _pass(facts: VideoFacts, runtime: Runtime, cancel: CancelToken) -> Generator[Event, None, tuple[Look, FrameIndex]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,20 +32,24 @@ MOST_PEOPLE = 64
 class Person:
     """Tracks of one person, not overlapping in time."""
 
-    tracks: list[Track] = field(default_factory=list)
+    tracks: list[Track]
+
+    def join(self, tracks: Sequence[Track]) -> None:
+        """Take more tracks."""
+        self.tracks += tracks
+        self.__dict__.pop("embedding", None)
 
     @property
     def readings(self) -> list[Reading]:
         return [reading for track in self.tracks for reading in track.samples.values()]
 
-    @property
+    @cached_property
     def embedding(self) -> np.ndarray:
         """(128,) of unit length, from the samples that are like most others."""
         readings = self.readings
         mean = mean_embedding(readings)
         assert mean is not None, "every track has a sample"
-        kept = [reading for reading in readings if float(mean @ reading.embedding) >= UNLIKE]
-        better = mean_embedding(kept)
+        better = mean_embedding([reading for reading in readings if float(mean @ reading.embedding) >= UNLIKE])
         return mean if better is None else better
 
     @property
@@ -81,7 +86,7 @@ def group(tracks: Sequence[Track], rate: float, frames: int) -> list[Person]:
         if joined is None:
             persons.append(Person([track]))
         else:
-            joined.tracks.append(track)
+            joined.join([track])
     persons = _merge(persons)
     _attach(persons, doubtful)
     least = min(LEAST_SECONDS * rate, frames / 2)
@@ -109,18 +114,17 @@ def _most_like(persons: Sequence[Person], track: Track, least: float = JOIN) -> 
 
 def _merge(persons: list[Person]) -> list[Person]:
     """Join persons that turn out alike once each has all its tracks, the most alike first."""
-    while True:
-        pairs = [
-            (float(a.embedding @ b.embedding), i, j)
-            for i, a in enumerate(persons)
-            for j, b in enumerate(persons[:i])
-            if not any(b.overlaps(track) for track in a.tracks)
-        ]
-        likeness, i, j = max(pairs, default=(-1.0, 0, 0))
-        if likeness < JOIN:
-            return persons
-        persons[j].tracks += persons[i].tracks
-        del persons[i]
+    while len(persons) > 1:
+        embeddings = np.stack([person.embedding for person in persons])
+        likeness = np.tril(embeddings @ embeddings.T, -1)
+        pairs = np.argwhere(likeness >= JOIN)
+        for i, j in sorted(pairs.tolist(), key=lambda pair: -likeness[pair[0], pair[1]]):
+            if not any(persons[j].overlaps(track) for track in persons[i].tracks):
+                persons[j].join(persons.pop(i).tracks)
+                break
+        else:
+            break
+    return persons
 
 
 def _attach(persons: list[Person], doubtful: Sequence[Track]) -> None:
@@ -130,7 +134,7 @@ def _attach(persons: list[Person], doubtful: Sequence[Track]) -> None:
         before = [p for p in persons if track.before in p.tracks and not p.overlaps(track)]
         joined = before[0] if before else _most_like(persons, track)
         if joined is not None:
-            joined.tracks.append(track)
+            joined.join([track])
 
 
 @dataclass(frozen=True, eq=False)
