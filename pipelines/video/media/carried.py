@@ -14,6 +14,13 @@ from av.container import InputContainer, OutputContainer
 from .facts import VideoFacts
 from .tags import stream_tags
 
+EMPTY_TEXT = b"\0\0"  # a pause between two subtitles of an MP4
+# ISO 639-2 has two names for some languages; QuickTime knows the older ones.
+OLD_NAMES = {
+    "deu": "ger", "fra": "fre", "nld": "dut", "ell": "gre", "zho": "chi", "isl": "ice", "ron": "rum", "ces": "cze",
+    "slk": "slo", "fas": "per", "hye": "arm", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "sqi": "alb",
+    "eus": "baq", "cym": "wel", "bod": "tib",
+}  # fmt: skip
 WORDS = {"audio": "sound", "subtitle": "subtitle"}
 
 
@@ -42,6 +49,8 @@ class Carried:
                 if not packet.size:
                     continue  # the end
                 track = self.tracks[packet.stream_index]
+                if packet.size == 2 and track.source.type == "subtitle" and bytes(packet) == EMPTY_TEXT:
+                    continue  # MP4 writes its own pauses
                 if self._moved(packet, track, start, end):
                     packet.stream = track.target
                     yield float((packet.dts or 0) * packet.time_base), packet
@@ -86,6 +95,9 @@ def carried_streams(
         made.time_base = stream.time_base
         made.disposition = stream.disposition
         made.metadata.update(stream_tags(stream.metadata))
+        if form == "mov":
+            spoken = made.metadata.get("language", "")
+            made.metadata["language"] = OLD_NAMES.get(spoken, spoken)
         carried.tracks[number] = Track(stream, made)
     return carried, tuple(notes)
 

@@ -8,8 +8,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from models.errors import EveryageError, InputError
 
@@ -17,6 +18,8 @@ from .facts import VideoFacts
 from .kinds import FIRST_BYTES, demuxer_of
 
 PROBE = Path(__file__).with_name("probe.py")
+# What FFmpeg says in plain words; its other reasons are those of something else.
+PLAIN_REASONS = ("invalid data found when processing input", "end of file")
 LONGEST_SECONDS = 100 * 3600.0
 
 
@@ -42,7 +45,7 @@ def open_video(path: str | Path, limits: Limits | None = None) -> VideoFacts:
     path, limits = Path(path).absolute(), limits or Limits()
     check_file(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:  # the other process shares the place where reading goes on
             demuxer = demuxer_of(file.read(FIRST_BYTES), str(path))
             found = _checked(_probe(file, demuxer, path, limits), path, limits)
             file.seek(0)
@@ -67,7 +70,7 @@ def check_file(path: Path) -> None:
         raise InputError(f"{str(path)!r} can't be read ({error}).") from error
 
 
-def _probe(file: BinaryIO, demuxer: str, path: Path, limits: Limits) -> dict[str, Any]:
+def _probe(file: FileIO, demuxer: str, path: Path, limits: Limits) -> dict[str, Any]:
     file.seek(0)
     numbers = (limits.memory, max(int(limits.seconds), 1), limits.pixels)
     # With -P Python looks for no module beside the script, which would shadow others by its names.
@@ -100,7 +103,8 @@ def _checked(found: dict[str, Any], path: Path, limits: Limits) -> dict[str, Any
     if error == "frames":
         raise InputError(f"{path} has no frame that can be decoded; it is damaged or cut short: give another copy.")
     if error == "damaged":
-        raise InputError(f"{path} is damaged or cut short ({why}); give another copy of the video.")
+        reason = f" ({why})" if why in PLAIN_REASONS else ""
+        raise InputError(f"{path} is damaged or cut short{reason}; give another copy of the video.")
     if error == "ended":
         raise InputError(f"{path} stopped the process that read it ({why}); it is damaged or hostile.")
     width, height = int(found["width"]), int(found["height"])

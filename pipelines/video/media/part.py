@@ -12,7 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av import VideoFrame
+from av import Packet, VideoFrame
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
@@ -24,6 +24,8 @@ from .files import written
 from .planes import ACCURATE, SWS_OF, bare_copy, is_full, layout_of, normal, planes_of, space_of
 from .quality import ENCODERS, THREADS, Quality, encoded_format, encoder_options
 from .source import first_frame, opened_pictures
+
+HEVC_AHEAD = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class PartWriter:
         self._path, self._facts, self._quality = Path(path), facts, quality
         self._format = encoded_format(facts, quality)
         self._rate = part_rate(facts)
-        self._count = 0
+        self._count = self._muxed = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> PartWriter:
@@ -109,7 +111,7 @@ class PartWriter:
         # An encoder would follow the source's own choice of key frames.
         ready.pts, ready.time_base, ready.pict_type, ready.duration = self._count, 1 / self._rate, PictureType.NONE, 1
         try:
-            self._container.mux(self._stream.encode(ready))
+            self._mux(self._stream.encode(ready))
         finally:
             ready.pts, ready.pict_type, ready.duration = kept[0], kept[2], kept[3]
             if kept[1] is not None:
@@ -125,7 +127,17 @@ class PartWriter:
                 return
             if self._count == 0:
                 raise ValueError(f"no frame for {self._path}")
-            self._container.mux(self._stream.encode(None))
+            self._mux(self._stream.encode(None))
+
+    def _mux(self, packets: list[Packet]) -> None:
+        """Packets come in order of decoding; one more frame is shown with each, after the first few."""
+        context = self._stream.codec_context
+        # The encoder of HEVC does not say by how many frames it runs ahead, and gives short parts no usable times.
+        ahead = HEVC_AHEAD if self._quality.codec == "hevc" else context.reorder_depth
+        for packet in packets:
+            packet.dts = self._muxed - ahead
+            self._muxed += 1
+            self._container.mux(packet)
 
 
 def in_format(frame: VideoFrame, name: str) -> VideoFrame:

@@ -74,6 +74,7 @@ def bare_copy(frame: VideoFrame, name: str) -> VideoFrame:
         copy.time_base = frame.time_base
     copy.color_range, copy.colorspace = frame.color_range, frame.colorspace
     copy.color_primaries, copy.color_trc = frame.color_primaries, frame.color_trc
+    copy.key_frame = frame.key_frame  # type: ignore[misc]
     return copy
 
 
@@ -90,7 +91,7 @@ def normal_name(form: VideoFormat) -> str:
     if form.has_palette or (form.is_rgb and bits < 8):  # GIF and its like: nothing is lost that an eye would see
         return "yuv420p"
     across, down = round(64 / form.chroma_width(64)), round(64 / form.chroma_height(64))
-    chroma = "444" if form.is_rgb or across == 1 else "420" if down == 2 or across > 2 else "422"
+    chroma = "444" if form.is_rgb or across == 1 else "420" if down > 1 else "422"
     return f"yuv{chroma}p{depth}"
 
 

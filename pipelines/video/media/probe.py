@@ -13,15 +13,18 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import av.sidedata.sidedata
-import av.subtitles.stream  # what PyAV would else load later, when no file can be opened any more
-import av.video.reformatter
+import av.sidedata.sidedata  # these: what PyAV would else load later, when no file can be opened any more
+import av.subtitles.codeccontext
+import av.subtitles.stream
+import av.subtitles.subtitle
 
 try:
     import resource
 except ImportError:  # Windows has no such limits; there the time limit remains
     resource = None  # type: ignore[assignment]
 
+# Decoders round sizes up; the header's own size is checked exactly.
+PADDING = 1 << 20
 # Packets without a frame after which there is nothing to be had.
 MOST_PACKETS = 2000
 

@@ -17,6 +17,7 @@ from models.errors import InputError
 from .facts import VideoFacts
 
 BUFFER = 1 << 18  # bytes read at once
+PADDING = 1 << 20  # pixels; decoders round sizes up
 OPTIONS = {"protocol_whitelist": "file"}
 
 
@@ -52,6 +53,8 @@ def opened_pictures(facts: VideoFacts) -> Iterator[tuple[InputContainer, VideoSt
             raise InputError(f"{facts.path} has changed since it was opened; open it again.")
         stream = container.streams[facts.stream]
         assert isinstance(stream, VideoStream)
+        # A stream that grows on its way would take memory that nobody has agreed to.
+        stream.codec_context.options = {"max_pixels": str(facts.width * facts.height + PADDING)}
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all
