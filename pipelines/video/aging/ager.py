@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from .stream import Chunk
 from .track import Track, follow
 from .tuned import Tuned, load, made_by, store
 from .tuning import Learner, unseen
+
+MOST_ENCODED = 256
+"""Pixels on a side beyond which no encoder looks."""
 
 
 class VideoAger:
@@ -54,9 +58,9 @@ class VideoAger:
         Events "tune"; at the last one the file is written. Raises Cancelled between steps, InputError for a person or
         a model that is not there.
         """
-        track = follow(look, subject, shot, options, float(facts.rate))
         nets = self.models.nets(options.model, person=subject.person)
-        path, made = _path(folder, subject, shot), _made_by(facts, track, nets, subject, options)
+        track = _follow(facts, look, subject, shot, options, nets)
+        path, made = _path(folder, subject, shot), _made_by(facts, look, track, nets, subject, options)
         tuned = load(path, nets, made)
         if tuned is None:
             for event in self._learn(facts, index, look, track, nets, subject, options, cancel):
@@ -122,10 +126,10 @@ class VideoAger:
             raise ValueError(f"frames {first} to {stop} do not lie in one shot")
         found = []
         for subject in options.subjects:
-            track = follow(look, subject, shot, options, float(facts.rate))
+            nets = self.models.nets(options.model, person=subject.person)
+            track = _follow(facts, look, subject, shot, options, nets)
             if track.active_in(first, stop):
-                nets = self.models.nets(options.model, person=subject.person)
-                made = _made_by(facts, track, nets, subject, options)
+                made = _made_by(facts, look, track, nets, subject, options)
                 found.append(Cast(subject, track, self._tuned(_path(folder, subject, shot), nets, made), nets))
         return found
 
@@ -149,13 +153,22 @@ class VideoAger:
         return Masks.load(load_readers(self.runtime), self.runtime, self.data)
 
 
+def _follow(
+    facts: VideoFacts, look: Look, subject: Subject, shot: int, options: VideoOptions, nets: AgingNets
+) -> Track:
+    """The subject's track, with crops that are large enough for the networks."""
+    return follow(look, subject, shot, options, float(facts.rate), min(nets.resolution, MOST_ENCODED))
+
+
 def _path(folder: Path, subject: Subject, shot: int) -> Path:
     return folder / f"tune-{subject.who}-{shot}.safetensors"
 
 
-def _made_by(facts: VideoFacts, track: Track, nets: AgingNets, subject: Subject, options: VideoOptions) -> str:
+def _made_by(
+    facts: VideoFacts, look: Look, track: Track, nets: AgingNets, subject: Subject, options: VideoOptions
+) -> str:
     """All that a tuned generator depends on."""
     steps = nets.tune_steps if options.tune_steps is None else options.tune_steps
-    places = np.nan_to_num(track.quads).round(2).tobytes().hex()
-    chosen = subject.model_dump(), steps, options.strength, options.detail
-    return made_by(facts.sha256, track.first, track.stop, places, nets.fingerprint, *chosen)
+    places = hashlib.sha256(np.nan_to_num(track.quads).round(2).tobytes()).hexdigest()
+    chosen = subject.model_dump(), seen_person(look, subject).age, steps, options.strength, options.detail
+    return made_by(facts.sha256, track.first, track.stop, track.size, places, nets.fingerprint, *chosen)

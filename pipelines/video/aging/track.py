@@ -12,10 +12,9 @@ from pipelines.video.options import Subject, VideoOptions
 from pipelines.video.plan import seen_person
 from pipelines.video.seen import Look
 
-# Crops of a shot all have one size: what age changes is wider than the pixels of a larger one.
-SIZE_STEP, SMALLEST, LARGEST = 128, 256, 512
-# A square may have that much more pixels than the crop, as a share of the step: the photo itself is not resampled.
-SPARED = 0.75
+# Crops of a shot all have one size, which needs to be no more than half of the face's: what age changes is wide, and
+# the finest relief of a video is the grain of its sensor and its codec, which must not grow with the years.
+SIZE_STEP, LARGEST, SPARED = 128, 512, 0.5
 FADE_S = 0.16
 """Seconds over which a change comes and goes where somebody is recognised only from some frame of a shot on."""
 
@@ -44,8 +43,8 @@ class Track:
         return [] if low >= high else (np.flatnonzero(self.active[low - self.first : high - self.first]) + low).tolist()
 
 
-def follow(look: Look, subject: Subject, shot: int, options: VideoOptions, rate: float) -> Track:
-    """The track of `subject` through shot number `shot`; rate: frames a second.
+def follow(look: Look, subject: Subject, shot: int, options: VideoOptions, rate: float, least: int) -> Track:
+    """The track of `subject` through shot number `shot`; rate: frames a second; least: pixels on a side of a crop.
 
     Raises InputError for a person who is not in the video.
     """
@@ -58,18 +57,17 @@ def follow(look: Look, subject: Subject, shot: int, options: VideoOptions, rate:
     quads, points = np.full((len(marks), 4, 2), np.nan), np.full((len(marks), 5, 2), np.nan, np.float32)
     for i in np.flatnonzero(active):
         quads[i] = ffhq_quad(marks[i])
-    size = crop_size(quads[active])
+    size = crop_size(quads[active], least)
     for i in np.flatnonzero(active):
         points[i] = landmarks_in_crop(marks[i], quads[i], size)[0].numpy()
     run = np.where(active, np.cumsum(np.diff(active, prepend=False)), -1)
     return Track(first, stop, active, run, _shares(run, round(FADE_S * rate)), quads, points, size)
 
 
-def crop_size(quads: np.ndarray) -> int:
+def crop_size(quads: np.ndarray, least: int) -> int:
     """Pixels on a side of the crops of squares (n, 4, 2)."""
     side = float(np.median(np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1))) if len(quads) else 0.0
-    steps = int(side / SIZE_STEP + 1 - SPARED)
-    return int(np.clip(SIZE_STEP * steps, SMALLEST, LARGEST))
+    return int(np.clip(SIZE_STEP * round(SPARED * side / SIZE_STEP), least, LARGEST))
 
 
 def _shares(run: np.ndarray, fade: int) -> np.ndarray:
