@@ -147,6 +147,9 @@ class FakeVideo(VideoSource):
             raise InputError(f"{path} is no video that can be read; choose another file.")
         return facts_of(path)
 
+    def known(self, facts: VideoFacts) -> bool:
+        return self.looked > 0
+
     def look(self, facts: VideoFacts, cancel: CancelToken) -> Iterator[Event]:
         self.looked += 1
         for step in range(self.steps):

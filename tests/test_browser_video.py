@@ -163,7 +163,7 @@ def test_from_a_clip_to_its_result_with_the_tab_closed_meanwhile(
     set_age(page, 68)
     page.get_by_label("Time in the video").focus()
     frames = []
-    for key, shown in (("End", "0:01"), ("Home", "0:00")):
+    for key, shown in (("End", "0.9 s"), ("Home", "0.0 s")):
         page.keyboard.press(key)
         expect(page.locator("#video-stage .ea-tag")).to_have_text(f"Now · {shown}")
         expect(page.locator(".ea-v-time output")).to_have_text(shown)
@@ -256,6 +256,7 @@ def test_jobs_change_places_are_cancelled_go_on_and_are_deleted(
         twice(row(page, f"at {age}").get_by_role("button", name=re.compile("with its files")))
         expect(row(page, f"at {age}")).to_have_count(0)
     expect(page.locator("#jobs-list")).to_contain_text("Close the tab")
+    expect(page.locator("#jobs-pulse [data-poll]")).to_have_count(0)
     assert not [path for path in (settings.data / "jobs" / "work").glob("*") if path.is_dir()]
 
 

@@ -254,13 +254,13 @@ def test_a_preview_comes_first_roughly(services: Services, clip: Clip) -> None:
     steps = list(work.preview(services, Run(), clip, options(), 1.0))
     shown = [step.stage for step in steps if step.stage]
     assert len(shown) == 2 and "Quick preview" in shown[0] and "Quick preview" not in shown[1]
-    assert "Now · 0:01" in shown[1] and "At 70" in shown[1] and 'name="ea-video-view"' in shown[1]
+    assert "Now · 1.0 s" in shown[1] and "At 70" in shown[1] and 'name="ea-video-view"' in shown[1]
     assert [step.busy for step in steps] == [True] * (len(steps) - 1) + [False] and "So the frame" in steps[-1].status
 
 
 def test_a_frame_without_anybody_is_shown_as_it_is(services: Services, clip: Clip) -> None:
     last = [step for step in work.preview(services, Run(), clip, options(), 0.0) if step.stage][-1]
-    assert last.stage and "ea-after" not in last.stage and "Now · 0:00" in last.stage
+    assert last.stage and "ea-after" not in last.stage and "Now · 0.0 s" in last.stage
 
 
 def test_previews_end_with_a_sentence(services: Services, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,6 +474,29 @@ def test_another_clip_waits_for_its_turn(page: bind.Page, services: Services) ->
     cast(FakeVideo, services.video).steps = 1
     tick(page, other)
     assert cast(Task, services.video_desk.task).subject == "cd" * 32
+
+
+def test_a_running_job_looks_for_itself(page: bind.Page, services: Services, queue: FakeQueue) -> None:
+    clip = work.take(services, upload(services))
+    job = work.start(services, clip, options())
+    tab = Tab(clip, job=job.id)
+    found = tick(page, tab)
+    assert services.video_desk.task is None and "data-poll" in found[page.panels.pulse]
+    queue.change(job.id, state="cancelled")
+    tick(page, tab)
+    assert services.video_desk.task is not None
+
+
+def test_a_video_that_was_moved_since_is_said(
+    page: bind.Page, services: Services, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Image.Image:
+        raise InputError("The video was moved; put it back.")
+
+    monkeypatch.setattr(services.video, "frame", gone)
+    found = tick(page, Tab(replace(clip, look=None, people=())))
+    assert "put it back" in found[page.panels.status] and 'name="pick-1"' in found[page.panels.form]
+    assert found[page.panels.pulse] == ""
 
 
 def test_a_job_is_drawn_when_it_changed(page: bind.Page, services: Services, queue: FakeQueue, clip: Clip) -> None:

@@ -48,7 +48,8 @@
     // A slider may have its value beside it.
     const shown = within(event, "input[type=range][data-shown]");
     const output = shown && shown.parentElement.querySelector("output");
-    if (output) output.textContent = shown.dataset.shown === "clock" ? clock(shown.value) : shown.value;
+    const second = () => shown.max < 60 ? `${Number(shown.value).toFixed(1)} s` : clock(shown.value);
+    if (output) output.textContent = shown.dataset.shown === "clock" ? second() : shown.value;
   });
   const clock = (seconds) => {
     const whole = Math.round(seconds);

@@ -212,7 +212,8 @@ def _bind_following(page: Page) -> None:
     services, shown = page.services, page.panels
 
     def look(now: Tab, seen: follow.Seen) -> Updates:
-        return page.guarded(lambda: follow.follow(page.services, shown, page.tab, page.seen, now, seen))
+        found = page.guarded(lambda: follow.follow(page.services, shown, page.tab, page.seen, now, seen))
+        return {shown.pulse: ""} | found  # after trouble nothing is asked again
 
     def pressed(event: gr.EventData) -> Updates:
         def act() -> Updates:

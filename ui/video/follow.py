@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.errors import EveryageError
 from ui import views as common
 from ui.age.people import learnt
 from ui.background import Task, status
@@ -33,26 +34,24 @@ NOTHING = Seen()
 
 def follow(services: Services, shown: Panels, tab: gr.State, mark: gr.State, now: Tab, seen: Seen) -> Updates:
     """What has changed since. Raises EveryageError if the job is gone, or the queue can't be read."""
-    updates, looking, look_mark = _look(services, shown, tab, now, seen)
-    more, working, job_mark = _job(services, shown, now, seen)
+    job = services.jobs.get(now.job) if now.job else None
+    active = job is not None and not job.over
+    updates, looking, look_mark = _look(services, shown, tab, now, seen, active)
+    job_mark = 0
+    if job is not None:
+        html = work.going(services, job)
+        job_mark = hash(html)
+        updates |= {shown.job: html} if job_mark != seen.job else {}
     fresh = Seen(look_mark, job_mark)
-    return updates | more | ({mark: fresh} if fresh != seen else {}) | {shown.pulse: beat(looking or working)}
-
-
-def _job(services: Services, shown: Panels, now: Tab, seen: Seen) -> tuple[Updates, bool, int]:
-    if not now.job:
-        return {}, False, 0
-    job = services.jobs.get(now.job)
-    html = work.going(services, job)
-    drawn = hash(html)
-    return ({shown.job: html} if drawn != seen.job else {}), not job.over, drawn
+    return updates | ({mark: fresh} if fresh != seen else {}) | {shown.pulse: beat(looking or active)}
 
 
 def _look(
-    services: Services, shown: Panels, tab: gr.State, now: Tab, seen: Seen
+    services: Services, shown: Panels, tab: gr.State, now: Tab, seen: Seen, active: bool
 ) -> tuple[Updates, bool, tuple[int, int]]:
+    """active: the job goes on, and looks through the video by itself if nobody did."""
     clip, task = now.clip, services.video_desk.task
-    if clip is None or clip.look is not None:
+    if clip is None or clip.look is not None or (active and not services.video.known(clip.facts)):
         return {}, False, seen.look
     mine = task if task is not None and task.subject == clip.facts.sha256 else work.look(services, clip)
     if mine is None:
@@ -75,8 +74,11 @@ def _looked(services: Services, shown: Panels, tab: gr.State, now: Tab, task: Ta
         return updates | {shown.form: views.nobody()}
     second = clip.people[0].best
     models = services.pipeline.models.choices()
-    return updates | {
+    updates |= {
         shown.form: form.view(clip, now.choices, learnt(services), models),
-        shown.stage: work.frame(services, clip, second),
         shown.time: views.time(clip, second),
     }
+    try:
+        return updates | {shown.stage: work.frame(services, clip, second)}
+    except EveryageError as error:  # it was moved since
+        return updates | {shown.status: common.note(str(error), "error")}

@@ -35,6 +35,12 @@ class VideoSource:
 
         return open_video(path)
 
+    def known(self, facts: VideoFacts) -> bool:
+        """Whether somebody looked through this video before, so that it costs nothing now."""
+        from pipelines.video.look import look_path
+
+        return look_path(self.data / "cache", facts).is_file()
+
     def look(self, facts: VideoFacts, cancel: CancelToken) -> Iterator[Event]:
         """Find everybody in the video; the value of the last event is a `Clip` with its people."""
         from pipelines.video.look import look_at, thumbnail

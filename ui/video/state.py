@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from ui.jobs.words import clock
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -56,6 +58,10 @@ class Clip:
             return self.facts.seconds
         first, last = int(self.index.pts[0]), int(self.index.pts[-1])
         return float((last - first + self.index.duration) * self.facts.time_base)
+
+    def at(self, second: float) -> str:
+        """A time of the clip in words, finer in a short one."""
+        return f"{second:.1f} s" if self.length < 60 else clock(second)
 
     def person(self, who: int) -> SeenPerson | None:
         """What the look found of somebody."""

@@ -92,7 +92,7 @@ def time(found: Clip, second: float) -> str:
 <div class="ea-v-time"><label><span>Time</span>
   <input type="range" form="video-form" name="second" data-act="time" min="0" max="{last:.3f}" step="{step:.4f}"
     value="{min(second, last):.3f}" data-shown="clock" aria-label="Time in the video, in seconds">
-  <output>{words.clock(second)}</output></label>
+  <output>{found.at(min(second, last))}</output></label>
   <button type="submit" form="video-form" class="ea-m-button" name="go" value="preview">Preview this frame</button>
 </div>"""
 

@@ -14,7 +14,6 @@ from ui import views as common
 from ui.background import Task
 from ui.handout import address, hand_out
 from ui.jobs.shown import file_shown, files, picture
-from ui.jobs.words import clock
 from ui.pictures import close_up, data_uri
 from ui.services import Run, Services
 from ui.uploads import keep_clip, sweep_clips
@@ -96,7 +95,7 @@ class Step:
 def frame(services: Services, clip: Clip, second: float) -> str:
     """The stage with a frame as it is. Raises EveryageError where there is none."""
     image = services.video.frame(clip, second)
-    return common.single(Picture(data_uri(image), f"{clip.name} at {clock(second)}", f"Now · {clock(second)}"))
+    return common.single(Picture(data_uri(image), f"{clip.name} at {clip.at(second)}", f"Now · {clip.at(second)}"))
 
 
 def preview(services: Services, run: Run, clip: Clip, options: VideoOptions, second: float) -> Iterator[Step]:
@@ -128,7 +127,7 @@ def stage(services: Services, clip: Clip, options: VideoOptions, second: float, 
     before, after = event.value
     found = [(subject, box) for subject in options.subjects if (box := services.video.box(clip, subject.who, second))]
     if not found:
-        return common.single(Picture(data_uri(before), f"{clip.name} at {clock(second)}", f"Now · {clock(second)}"))
+        return common.single(Picture(data_uri(before), f"{clip.name} at {clip.at(second)}", f"Now · {clip.at(second)}"))
     age = " and ".join(common.years(subject.age_at(second)) for subject, _ in found)
     box = found[0][1]
     pairs = [_pair(clip, second, age, before, after), _pair(clip, second, age, near(before, box), near(after, box))]
@@ -137,7 +136,7 @@ def stage(services: Services, clip: Clip, options: VideoOptions, second: float, 
 
 
 def _pair(clip: Clip, second: float, age: str, before: Image.Image, after: Image.Image) -> tuple[Picture, Picture]:
-    at = clock(second)
+    at = clip.at(second)
     return (
         Picture(data_uri(before), f"{clip.name} at {at}, as it is", f"Now · {at}"),
         Picture(data_uri(after), f"{clip.name} at {at}, aged to {age}", f"At {age}"),
