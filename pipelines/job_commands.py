@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import Cancelled, EveryageError
-from pipelines.events import Event
 
 if TYPE_CHECKING:
     from pipelines.console import Progress
-    from pipelines.jobs.job import Job, Told
+    from pipelines.jobs.job import Job
     from pipelines.jobs.queue import JobQueue
     from pipelines.settings import Settings
 
@@ -34,7 +33,7 @@ def do_job(settings: Settings, kind: str, request: dict[str, Any], progress: Pro
         if leave:
             return job
         try:
-            job = run_here(settings, job.id, lambda told: progress.show(_event(told)))
+            job = run_here(settings, job.id, progress.show)
         except KeyboardInterrupt:
             queue.cancel(job.id)
             raise Cancelled(f"Stopped; `jobs resume {job.id}` or the same command goes on.") from None
@@ -69,10 +68,6 @@ def _same(queue: JobQueue, kind: str, request: dict[str, Any]) -> Job | None:
         if job.kind == kind and job.request == wanted:
             return job
     return None
-
-
-def _event(told: Told) -> Event:
-    return Event("job", told.message or "Waiting", told.done, told.total, told.seconds_left)
 
 
 def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: dict[str, Any], as_json: bool) -> int:

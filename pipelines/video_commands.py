@@ -189,12 +189,15 @@ def _shard(settings: Settings, request: dict[str, Any], part: int, parts: int, p
     from photos.files import make_folder
     from pipelines.events import CancelToken
     from pipelines.jobs.kinds import make_kind
+    from pipelines.jobs.whole import write_file
 
     kind = make_kind("video", settings)
     request, cancel = kind.check(request), CancelToken()
     folder = make_folder(
         settings.data / "jobs" / "shards" / f"{crc32(json.dumps(request, sort_keys=True).encode()):08x}"
     )
+    # Forgetting a person finds by it what was done for them.
+    write_file(folder / "request.json", json.dumps(request).encode())
     while chunks := kind.chunks(request, folder):
         dealt = chunks[0].startswith("frames-")
         for chunk in chunks:

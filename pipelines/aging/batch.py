@@ -24,6 +24,7 @@ class AgeJob(JobKind):
 
     def check(self, request: dict[str, Any]) -> dict[str, Any]:
         from pipelines.aging.options import AgingOptions, parse_age
+        from pipelines.aging.personal import person_token
 
         out = Path(str(request.get("out") or "")).expanduser().absolute()
         photos = listed([Path(source).expanduser().absolute() for source in request.get("sources", [])], out)
@@ -37,6 +38,7 @@ class AgeJob(JobKind):
             raise InputError(f"{out} is a file; several photos need a folder for their results.")
         make_folder(out)
         options = AgingOptions.from_recipe({"options": request.get("options", {})}).as_dict()
+        options["person"] = person_token(self.settings.data, options["person"])
         names = result_names(photos)
         return {
             "photos": [[str(path), name] for path, name in zip(photos, names, strict=True)],

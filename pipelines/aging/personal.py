@@ -25,6 +25,7 @@ from models.stylegan2 import Generator, SynthesisNetwork
 from .nets import AgingNets
 
 ADAPTER, GENERATOR, CARD = "adapter.safetensors", "generator.safetensors", "card.json"
+NOT_LEARNT = "This person has not been learnt yet; do that on the People page, or with `personalize NAME`."
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,19 @@ def personal_folder(data: Path, person: str) -> Path:
     return data / "people" / People(Library(data)).whose(person).folder / "model"
 
 
+def person_token(data: Path, person: str) -> str:
+    """The name of a person's folder, by which work knows them also under another name; "" for everybody's aging.
+
+    Raises InputError if there is nobody of that name, or if they have not been learnt.
+    """
+    if not person:
+        return ""
+    folder = personal_folder(data, person)
+    if read_card(folder) is None:
+        raise InputError(NOT_LEARNT)
+    return folder.parent.name
+
+
 def read_card(folder: Path) -> dict[str, Any] | None:
     """The card of the model in `folder`, or None if there is no model."""
     try:
@@ -94,7 +108,7 @@ def load_personal(folder: Path, base: AgingNets) -> PersonalNets:
     """Raises InputError if there is no model in `folder`, if it is damaged, or if it belongs to other networks."""
     card = read_card(folder)
     if card is None:
-        raise InputError("This person has not been learnt yet; do that on the People page, or with `personalize NAME`.")
+        raise InputError(NOT_LEARNT)
     if card["base"]["fingerprint"] != base.fingerprint:
         raise InputError("This personal model belongs to other networks than those that are here; learn it again.")
     digest = hashlib.sha256((folder / ADAPTER).read_bytes() + str(card["made"]).encode()).hexdigest()

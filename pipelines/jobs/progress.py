@@ -42,9 +42,12 @@ class Teller:
         if picture is None and now - self._told_at < TELL_S:
             return
         self._told_at = now
-        done = round((self._finished + min(event.fraction or 0.0, 1.0)) * CHUNK)
-        total = max(self._chunks, self._finished + 1) * CHUNK if self._chunks else 0
+        total = max(self._chunks, self._finished) * CHUNK if self._chunks else 0
+        done = round((self._finished + (event.fraction or 0.0)) * CHUNK)
+        done = min(done, total) if total else done  # the last step, after all chunks, adds nothing
         left = self._eta.update(done, total)
+        if self._chunks == 1 and event.seconds_left is not None:  # the work knows its own pace, also after a stop
+            left = event.seconds_left
         with contextlib.suppress(EveryageError):  # a full disk must not end work that may still find room
             self._keep(Told(event.message, done, total, left, picture))
 

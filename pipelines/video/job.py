@@ -38,7 +38,7 @@ class VideoJob(JobKind):
         """Opens the video, so that what can't be used is said before anything waits in the queue."""
         from pipelines.video.media import Quality, check_video_path, open_video
 
-        options = video_options(request.get("options", {}))
+        options = self._lasting(video_options(request.get("options", {})))
         facts = open_video(_path(request.get("source"), "a video"))
         out = request.get("out")
         target = _path(out, "a name for the result") if out else self._own_name(facts, options)
@@ -54,6 +54,14 @@ class VideoJob(JobKind):
             "facts": facts.as_dict(),
             "file": _file_state(facts.path),
         }
+
+    def _lasting(self, options: VideoOptions) -> VideoOptions:
+        """People by the token of their folder, which stays theirs. Raises InputError for one who is not learnt."""
+        from pipelines.aging.personal import person_token
+
+        tokens = [person_token(self.settings.data, subject.person) for subject in options.subjects]
+        subjects = [s.model_copy(update={"person": t}) for s, t in zip(options.subjects, tokens, strict=True)]
+        return options.model_copy(update={"subjects": tuple(subjects)})
 
     def _own_name(self, facts: VideoFacts, options: VideoOptions) -> Path:
         """Named by what made it, so that another age or another setting does not replace it."""
