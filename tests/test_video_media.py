@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def written(
 ) -> tuple[str, ...]:
     """The frames from the first to the last cut, written in parts between the cuts, and joined."""
     parts = []
-    for first, stop in zip(cuts, cuts[1:], strict=False):
+    for first, stop in pairwise(cuts):
         parts.append(out.with_name(f"{out.stem}-part{first}.mp4"))
         with PartWriter(parts[-1], facts, quality) as part:
             for frame in read_frames(facts, index, first, stop):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from av import VideoFrame
 
@@ -21,9 +22,7 @@ def lay_change(frame: VideoFrame, change: np.ndarray, weights: np.ndarray, quad:
     """
     aged = bare_copy(frame, frame.format.name)
     layout, full = layout_of(frame.format.name), is_full(frame)
-    matrix = to_planes(frame).astype(np.float32)
-    samples = np.asarray(change, dtype=np.float32).reshape(-1, 3) @ matrix.T
-    samples = samples.reshape(change.shape)
+    samples = cv2.transform(np.asarray(change, dtype=np.float32), to_planes(frame))
     old, new = planes_of(frame), planes_of(aged)
     for before, after in zip(old, new, strict=True):
         after[:] = before

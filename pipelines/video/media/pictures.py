@@ -11,7 +11,7 @@ from PIL import Image
 from models.faces import resample
 from models.faces.quad import crop_to_photo_matrix
 
-from .planes import SWS_OF, is_full, layout_of, plane_matrix, planes_of, space_of, to_planes, zero_of
+from .planes import ACCURATE, SWS_OF, is_full, layout_of, plane_matrix, planes_of, space_of, to_planes, zero_of
 
 MARGIN = 4  # pixels round what is seen, for the filters
 
@@ -26,11 +26,10 @@ def crop_rgb(frame: VideoFrame, quad: np.ndarray, size: int) -> np.ndarray:
     matrix = crop_to_photo_matrix(quad, size)
     chroma = plane_matrix(matrix, layout, is_full(frame))
     planes = planes_of(frame)
-    samples = np.stack([_cut(plane, each, size) for plane, each in zip(planes, (matrix, chroma, chroma), strict=True)])
-    back = np.linalg.inv(to_planes(frame)).astype(np.float32)
-    samples -= zero_of(frame)[:, None, None].astype(np.float32)
-    rgb = back @ samples.reshape(3, -1)
-    return np.ascontiguousarray(np.clip(rgb, 0, 255).reshape(3, size, size).transpose(1, 2, 0))
+    samples = cv2.merge([_cut(plane, each, size) for plane, each in zip(planes, (matrix, chroma, chroma), strict=True)])
+    back = np.linalg.inv(to_planes(frame))
+    rgb = cv2.transform(samples, np.concatenate([back, -back @ zero_of(frame)[:, None]], 1))
+    return np.asarray(np.clip(rgb, 0, 255, out=rgb))
 
 
 def _cut(plane: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -60,7 +59,7 @@ def small_rgb(frame: VideoFrame, side: int) -> np.ndarray:
         dst_colorspace=space,
         src_color_range=ColorRange.JPEG if is_full(frame) else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.AREA if share < 1 else Interpolation.BICUBIC,
+        interpolation=(Interpolation.AREA if share < 1 else Interpolation.BICUBIC) | ACCURATE,
     )
     return np.ascontiguousarray(small.to_ndarray())
 
