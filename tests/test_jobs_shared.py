@@ -17,6 +17,7 @@ import pytest
 from pipelines.errors import InputError
 from pipelines.jobs.process import environment
 from pipelines.jobs.queue import JobQueue
+from pipelines.jobs.roll import Roll
 from pipelines.jobs.worker import somebody_works
 from pipelines.settings import Settings, load_settings
 from tests.fake_jobs import KINDS, lines, over, until, whole
@@ -63,9 +64,10 @@ def worker(settings: Settings) -> subprocess.Popen[bytes]:
 def test_two_workers_share_a_job_and_one_may_be_killed(server: str, tmp_path: Path) -> None:
     settings = load_settings(data=tmp_path, jobs_url=server)
     queue = JobQueue(settings, KINDS)
+    roll = Roll(queue.ledger)
     assert not somebody_works(settings, queue.ledger)
     with worker(settings) as first, worker(settings) as second:
-        until(lambda: len(queue.ledger.living(6.0)) == 2)
+        until(lambda: len(roll.living()) == 2)
         job = queue.add("frames", {"frames": 300, "chunk": 30, "step_s": 0.03})
         until(lambda: len(list(queue.folder(job.id).glob(".part-*.part"))) == 2)  # side by side
         later = queue.add("frames", {"frames": 30, "chunk": 30})
@@ -88,7 +90,7 @@ def test_two_workers_share_a_job_and_one_may_be_killed(server: str, tmp_path: Pa
         assert second.stdin is not None
         second.stdin.close()
         assert second.wait(20) == 0
-    assert queue.ledger.living(60.0) == []  # it said goodbye
+    assert roll.living(60.0) == []  # it said goodbye
     queue.move(queue.add("frames", {"frames": 2}).id, "first")
     assert queue.delete(job.id, results=True) and queue.list()[0].state == "waiting"
     queue.close()

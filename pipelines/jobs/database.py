@@ -6,6 +6,7 @@ have made are files, which no damage of the queue can reach.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from models.errors import EveryageError
 from photos.files import make_folder
+from pipelines.crash import MAX_LOG_BYTES
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def open_engine(settings: Settings) -> tuple[sa.Engine, list[str]]:
     try:
         with lock:
             said = [] if shared(settings) else _put_aside(folder / NAME)
+            _log_to_file(settings.data)
             engine = _engine(settings)
             _migrate(engine, settings)
             return engine, said
@@ -142,6 +145,20 @@ def dbos_config(engine: sa.Engine, settings: Settings, worker: str) -> DBOSConfi
         "serializer": DBOSPortableJSONSerializer(),
         "enable_otlp": False,
     }
+
+
+def _log_to_file(data: Path) -> None:
+    """What the workflows' engine has to say is for those who look for faults, not for a terminal."""
+    logger, path = logging.getLogger("dbos"), make_folder(data / "logs") / "jobs.log"
+    logger.propagate = False
+    for other in [*logger.handlers]:
+        logger.removeHandler(other)
+        other.close()
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".old.log"))
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
+    logger.addHandler(handler)
 
 
 def _engine(settings: Settings) -> sa.Engine:

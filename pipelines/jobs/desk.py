@@ -24,6 +24,7 @@ from pipelines.jobs.kind import JobKind
 from pipelines.jobs.kinds import make_kind
 from pipelines.jobs.lease import WorkToken
 from pipelines.jobs.ledger import Ledger
+from pipelines.jobs.notes import Notes
 from pipelines.jobs.progress import Teller, pace
 from pipelines.jobs.tidy import room, sweep_folder
 
@@ -45,6 +46,7 @@ class Desk:
     """Does chunks for one worker. `stop` may be called from any thread."""
 
     def __init__(self, ledger: Ledger, kinds: Mapping[str, str]) -> None:
+        self.notes = Notes(ledger)
         self.ledger, self._kinds, self._data = ledger, kinds, ledger.settings.data
         self._made: dict[str, JobKind] = {}
         self._etas: dict[tuple[str, int], Eta] = {}
@@ -57,7 +59,7 @@ class Desk:
     def start(self, job_id: str, attempt: int) -> bool:
         """Whether the job's work begins or goes on."""
         self._go_on()
-        return self.ledger.start(job_id, attempt)
+        return self.notes.start(job_id, attempt)
 
     def plan(self, job_id: str, given: list[str]) -> dict[str, Any]:
         """{"names": chunks that may be done now, "error": why there are none, or nothing, "rank": of the job}."""
@@ -92,7 +94,7 @@ class Desk:
 
     def fail(self, job_id: str, attempt: int, error: str) -> None:
         """End the job without a result."""
-        self.ledger.end(job_id, attempt, None, error)
+        self.notes.end(job_id, attempt, None, error)
 
     def at_work(self) -> dict[WorkToken, tuple[str, int]]:
         """(job, attempt) of what is done now."""
@@ -119,7 +121,7 @@ class Desk:
         def do(kind: JobKind, job: Job, folder: Path, tell: Teller, token: WorkToken) -> dict[str, Any]:
             result = kind.finish(job.request, folder, tell, token)
             sweep_folder(folder)
-            self.ledger.end(job_id, attempt, result)
+            self.notes.end(job_id, attempt, result)
             return result
 
         return self._once(job_id, attempt, FINISH, do)
@@ -131,7 +133,7 @@ class Desk:
         if not room(self._data):
             return self._full()
         job, folder = self.ledger.get(job_id), make_folder(self.ledger.folder(job_id))
-        if self.ledger.begin_chunk(job_id, name) > MOST_TRIES:
+        if self.notes.begin_chunk(job_id, name) > MOST_TRIES:
             return f"The step {name!r} ended the program {MOST_TRIES} times; data/logs may say why."
 
         def work() -> dict[str, Any]:
@@ -141,7 +143,7 @@ class Desk:
                 return do(kind, job, folder, tell, token)
 
         result, error = self._guarded(work)
-        self.ledger.leave_chunk(job_id, name, finished=result is not None and name != FINISH)
+        self.notes.leave_chunk(job_id, name, finished=result is not None and name != FINISH)
         if self.ledger.find(job_id) is None:  # deleted while it ran: it leaves nothing
             shutil.rmtree(folder, ignore_errors=True)
         if result is None:
@@ -191,8 +193,8 @@ class Desk:
     def _teller(self, job_id: str, attempt: int, folder: Path, of: int) -> Teller:
         if (job_id, attempt) not in self._etas:
             self._etas = {(job_id, attempt): pace()}  # that of an earlier job is of no more use
-        keep = functools.partial(self.ledger.tell, job_id, attempt)
-        return Teller(keep, folder, self.ledger.finished(job_id), of, self._etas[job_id, attempt])
+        keep = functools.partial(self.notes.tell, job_id, attempt)
+        return Teller(keep, folder, self.notes.finished(job_id), of, self._etas[job_id, attempt])
 
     @contextmanager
     def _token(self, job_id: str, attempt: int) -> Iterator[WorkToken]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbos import DBOS
+from dbos import DBOS, StepOptions
 
+from models.errors import EveryageError, InputError
 from pipelines.jobs.database import CHUNKS, JOBS, VERSION
 from pipelines.jobs.ledger import flow_id
 
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AHEAD = 32
 """So many chunks of a job are queued at once: enough for many workers, few enough to cancel quickly."""
+RETRY: StepOptions = {
+    "retries_allowed": True,
+    "interval_seconds": 1.0,
+    "max_attempts": 6,
+    "should_retry": lambda error: isinstance(error, EveryageError) and not isinstance(error, InputError),
+}
 _desk: list[Desk] = []  # the worker of this process: the workflows' engine exists once in a process, too
 
 
@@ -81,4 +88,5 @@ def _queue(job_id: str, attempt: int, chunk: str, rank: int) -> None:
 
 
 def _step(name: str, what: Callable[..., T], *arguments: Any) -> T:
-    return DBOS.run_step({"name": name}, what, *arguments)
+    """One step, noted when it is done. The work's own failures are values; an exception is the database's."""
+    return DBOS.run_step({"name": name} | RETRY, what, *arguments)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable, Collection
 
@@ -11,11 +9,11 @@ from models.errors import EveryageError
 from pipelines.jobs.database import VERSION, shared
 from pipelines.jobs.desk import Desk
 from pipelines.jobs.ledger import Ledger, flow_id
+from pipelines.jobs.roll import Roll, take_up
 from pipelines.jobs.tidy import drop_ended, room
 
 WATCH_S = 0.25  # how soon running work learns that it was cancelled
-BEAT_S, LOST_S = 1.0, 6.0  # a worker that said nothing for so long is taken for dead
-CHECK_S, TIDY_S = 2.0, 60.0
+BEAT_S, CHECK_S, TIDY_S = 1.0, 2.0, 60.0
 
 
 class Keeper:
@@ -24,6 +22,7 @@ class Keeper:
     def __init__(self, ledger: Ledger, desk: Desk, worker: str, active: Callable[[], Collection[str]]) -> None:
         """worker: name of this one; active: gives the workflows that it is doing."""
         self._ledger, self._desk, self._worker, self._active = ledger, desk, worker, active
+        self._roll = Roll(ledger)
         self._every = {self._space: BEAT_S, self._beat: BEAT_S, self._check: CHECK_S, self._tidy: TIDY_S}
         self._next = dict.fromkeys(self._every, 0.0)
         self._odd: set[str] = set()
@@ -52,12 +51,8 @@ class Keeper:
         """Say that this worker lives, and take over from those that no longer do."""
         if not shared(self._ledger.settings):
             return  # one worker alone, by a lock: what the last one left was taken over at the start
-        self._ledger.beat(self._worker, platform.node(), os.getpid())
-        alive = self._ledger.living(LOST_S)
-        for flow in self._ledger.client.list_workflows(status="PENDING", load_input=False):
-            if flow.executor_id is not None and flow.executor_id not in alive:
-                self._ledger.take_up(flow.workflow_id, flow.executor_id)
-        self._ledger.bury(alive)
+        self._roll.beat(self._worker)
+        self._roll.take_over()
 
     def _space(self) -> None:
         room(self._ledger.settings.data)
@@ -66,9 +61,9 @@ class Keeper:
         """Put right what should not be, such as after a full disk: seen twice, for it may just be changing."""
         flows, ended = self._lost_flows(), self._lost_jobs()
         for flow in flows & self._odd:
-            self._ledger.take_up(flow, self._worker)
+            take_up(self._ledger, flow, self._worker)
         for job_id, attempt in ended & self._ended:
-            self._ledger.end(job_id, attempt, None, "The job ended without a word; resume it to go on.")
+            self._desk.notes.end(job_id, attempt, None, "The job ended without a word; resume it to go on.")
         self._odd, self._ended = flows, ended
 
     def _lost_flows(self) -> set[str]:

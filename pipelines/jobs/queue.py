@@ -12,7 +12,8 @@ from typing import Any, Literal
 from models.errors import InputError
 from pipelines.jobs.job import Job, State
 from pipelines.jobs.kinds import KINDS, make_kind
-from pipelines.jobs.ledger import Ledger, unchanged
+from pipelines.jobs.ledger import Ledger
+from pipelines.jobs.results import remove
 from pipelines.settings import Settings
 
 ID_BYTES = 5
@@ -69,9 +70,7 @@ class JobQueue:
         """
         job = self.cancel(job_id)
         row = self.ledger.find(job.id)
-        gone = [Path(fact[0]) for fact in json.loads(row.made) if unchanged(fact)] if results and row else []
-        for path in gone:
-            path.unlink(missing_ok=True)
+        gone = remove(row.made) if results and row is not None else []
         self.ledger.forget(job.id)
         folder = self.folder(job.id)
         if folder.exists():

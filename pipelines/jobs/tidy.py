@@ -12,7 +12,8 @@ from pathlib import Path
 
 from photos.files import TEMPORARY, make_folder
 from pipelines.jobs.database import shared
-from pipelines.jobs.ledger import OPEN, Ledger, work_folder
+from pipelines.jobs.ledger import Ledger, work_folder
+from pipelines.jobs.rows import OPEN
 
 MARGIN = 8_000_000  # bytes: with less than that free no chunk is begun
 RESERVE = 2_000_000

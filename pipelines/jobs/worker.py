@@ -13,9 +13,10 @@ from models.errors import EveryageError
 from photos.files import make_folder
 from pipelines.jobs.database import dbos_config, shared
 from pipelines.jobs.desk import Desk
-from pipelines.jobs.keeper import LOST_S, WATCH_S, Keeper
+from pipelines.jobs.keeper import WATCH_S, Keeper
 from pipelines.jobs.kinds import KINDS
 from pipelines.jobs.ledger import Ledger
+from pipelines.jobs.roll import Roll
 from pipelines.jobs.tidy import drop_ended, sweep
 from pipelines.settings import Settings
 
@@ -50,7 +51,7 @@ def work(
 def somebody_works(settings: Settings, ledger: Ledger) -> bool:
     """Whether a worker is alive that will take what is queued."""
     if shared(settings):
-        return bool(ledger.living(LOST_S))
+        return bool(Roll(ledger).living())
     try:
         with FileLock(_lock_path(settings.data), timeout=0):
             return False
@@ -82,7 +83,7 @@ def _serve(
         desk.stop(PATIENCE_S)
         DBOS.destroy()
         if shared(settings):
-            ledger.leave(worker)
+            Roll(ledger).leave(worker)
         serve(None)
 
 
