@@ -6,7 +6,9 @@ The clip goes through the app's own job (look, tune, draw, join) with `VideoOpti
 frame" is what somebody without it would do: every frame is a photo for the Age page, drawn with --photo-steps steps of
 tuning (0: by the encoder alone) and written with the same codec. The truth is a clip of the same motion at the target
 age (`bench.clip`). The figures are those of `bench.video_metrics`; the faces are read by networks from the finished
-files, frame by frame. --sheet: source, video, truth and frame by frame (rows) at eight moments.
+files, frame by frame. "Re-encoded" is the source through the same codec: what of the figures is the codec's. With
+tuning, frame by frame takes minutes a frame: --first and --frames compare a stretch. --sheet: source, video, truth and
+frame by frame (rows) at eight moments.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,7 +40,7 @@ from pipelines.video.job import VideoJob
 from pipelines.video.options import CRF
 
 from .video_faces import FaceReader, Track, frames_of
-from .video_metrics import global_identity, jitter, jitter_ratio, local_identity, psnr, spread, to_truth, warp_errors
+from .video_metrics import global_identity, jitter, jitter_ratio, local_identity, psnr, spread, steadiness, to_truth
 
 MOMENTS, TILE, MARGIN = 8, 224, 1.4
 
@@ -64,10 +67,12 @@ def by_the_app(
     return {name: round(value, 2) for name, value in seconds.items()}
 
 
-def photo_by_photo(clip: Path, age: float, runtime: Runtime, data: Path, steps: int) -> Iterator[np.ndarray]:
-    """Every frame of a clip as a photo of its own."""
+def photo_by_photo(
+    frames: Iterable[np.ndarray], clip: Path, age: float, runtime: Runtime, data: Path, steps: int
+) -> Iterator[np.ndarray]:
+    """Every frame as a photo of its own."""
     pipeline = AgingPipeline(runtime, data)
-    for number, frame in enumerate(frames_of(clip)):
+    for number, frame in enumerate(frames):
         photo = Photo(Image.fromarray(frame), clip, f"frame-{number}")
         try:
             *_, last = pipeline.run(photo, [age], AgingOptions(tune_steps=steps))
@@ -115,40 +120,52 @@ def rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def compare(versions: dict[str, Path], reader: FaceReader) -> tuple[dict[str, Any], np.ndarray]:
+@dataclass(frozen=True)
+class Version:
+    """One of the videos that are compared; of its frames those from `first` on."""
+
+    path: Path
+    first: int
+    count: int
+
+    def frames(self) -> Iterator[np.ndarray]:
+        return frames_of(self.path, self.first, self.first + self.count)
+
+    def track(self, reader: FaceReader, cache: Path) -> Track:
+        return reader.of_file(self.path, cache, self.first, self.first + self.count)
+
+
+def compare(versions: dict[str, Version], reader: FaceReader, cache: Path) -> tuple[dict[str, Any], np.ndarray]:
     """Figures of every version (the first is the source), and the face's squares (T, 4, 2) in the source."""
-    tracks = {name: reader.follow(frames_of(path)) for name, path in versions.items()}
+    tracks = {name: version.track(reader, cache) for name, version in versions.items()}
     source, truth = tracks["source"], tracks.get("truth")
     quads = source.quads()
     rows = {name: figures(source, track, truth) for name, track in tracks.items()}
-    errors = warp_errors(zip(*(frames_of(path) for path in versions.values()), strict=True), quads)
-    for name, error in zip(versions, errors, strict=True):
-        rows[name]["warp_error"] = error
-        rows[name]["warp_error_over_source"] = error - errors[0]
+    steady = steadiness(zip(*(version.frames() for version in versions.values()), strict=True), quads)
+    for name, each in zip(versions, steady, strict=True):
+        rows[name] |= {"warp_error": each.warp, "change_warp_error": each.change, "change": each.size}
     if truth is not None:
         true_quads = truth.quads()
-        for name, path in versions.items():
-            pairs = zip(frames_of(path), frames_of(versions["truth"]), true_quads, strict=True)
-            near = [psnr(one, other, quad) for one, other, quad in pairs] if name != "truth" else []
-            rows[name]["to_truth"]["psnr"] = float(np.mean(near)) if near else None
+        for name, version in versions.items():
+            if name != "truth":
+                pairs = zip(version.frames(), versions["truth"].frames(), true_quads, strict=True)
+                rows[name]["to_truth"]["psnr"] = float(np.mean([psnr(*pair) for pair in pairs]))
     return rows, quads
 
 
-def save_sheet(path: Path, versions: dict[str, Path], quads: np.ndarray) -> None:
+def save_sheet(path: Path, versions: dict[str, Version], quads: np.ndarray) -> None:
     """A row for each version, a column for each of MOMENTS moments, cut around the face."""
-    numbers = np.linspace(0, len(quads) - 1, MOMENTS + 2).round().astype(int)[1:-1]
+    numbers = np.linspace(0, len(quads) - 1, MOMENTS + 2).round().astype(int)[1:-1].tolist()
     sheet = Image.new("RGB", (MOMENTS * TILE, len(versions) * TILE), "white")
-    for row, clip in enumerate(versions.values()):
-        column = 0
-        for number, frame in enumerate(frames_of(clip)):
+    for row, version in enumerate(versions.values()):
+        for number, frame in enumerate(version.frames()):
             if number in numbers:
                 middle = quads[number].mean(axis=0)
                 half = MARGIN * float(np.linalg.norm(quads[number][3] - quads[number][0])) / 2
                 left, top, right, bottom = (round(float(each)) for each in (*(middle - half), *(middle + half)))
                 tile = Image.fromarray(frame).crop((left, top, right, bottom))
                 tile = tile.resize((TILE, TILE), Image.Resampling.LANCZOS)
-                sheet.paste(tile, (column * TILE, row * TILE))
-                column += 1
+                sheet.paste(tile, (numbers.index(number) * TILE, row * TILE))
     sheet.save(path, quality=90)
 
 
@@ -160,6 +177,8 @@ def main(
     age: float = 70,
     tune_steps: Annotated[int | None, typer.Option(help="Of the video; default: the app's.")] = None,
     photo_steps: Annotated[int, typer.Option(help="Of each photo, frame by frame.")] = 0,
+    first: Annotated[int, typer.Option(help="First frame that is compared.")] = 0,
+    frames: Annotated[int, typer.Option(help="How many frames are compared; 0: to the end.")] = 0,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet, WebP.")] = None,
     again: Annotated[bool, typer.Option(help="Make the video anew, and keep frame by frame.")] = False,
     device: str = "cpu",
@@ -168,7 +187,11 @@ def main(
     settings = load_settings(data=work, device=device)
     runtime = Runtime(settings)
     work.mkdir(parents=True, exist_ok=True)
-    video, photos = work / f"video-{age:g}.mp4", work / f"photos-{age:g}-{photo_steps}.mp4"
+    with av.open(str(clip)) as file:
+        rate = file.streams.video[0].average_rate or Fraction(25)
+    count = frames or sum(1 for _ in frames_of(clip, first))
+    video, coded = work / f"video-{age:g}.mp4", work / "re-encoded.mp4"
+    photos = work / f"photos-{age:g}-{photo_steps}-{first}-{count}.mp4"
     found: dict[str, Any] = {"clip": clip.name, "age": age, "photo_steps": photo_steps, "device": str(runtime.device)}
     if again:
         shutil.rmtree(settings.data / "job", ignore_errors=True)
@@ -177,17 +200,23 @@ def main(
     if not video.is_file():
         found["seconds"] = by_the_app(clip, age, video, settings, runtime, tune_steps)
         typer.echo(json.dumps(found["seconds"]), err=True)
+    source = Version(clip, first, count)
     if not photos.is_file():
-        with av.open(str(clip)) as file:
-            rate = file.streams.video[0].average_rate
-        assert rate is not None
-        write_frames(photos, photo_by_photo(clip, age, runtime, work, photo_steps), rate)
-    versions = {"source": clip, "video": video, **({"truth": truth} if truth else {}), "frame by frame": photos}
-    rows, quads = compare(versions, FaceReader(runtime.device))
-    found |= {"frames": len(quads), "threads": torch.get_num_threads(), "rows": rounded(rows)}
+        write_frames(photos, photo_by_photo(source.frames(), clip, age, runtime, work, photo_steps), rate)
+    if not coded.is_file():
+        write_frames(coded, frames_of(clip), rate)
+    versions = {
+        "source": source,
+        "video": Version(video, first, count),
+        **({"truth": Version(truth, first, count)} if truth else {}),
+        "frame by frame": Version(photos, 0, count),
+        "re-encoded": Version(coded, first, count),
+    }
+    rows, quads = compare(versions, FaceReader(runtime.device), work / "tracks")
+    found |= {"first": first, "frames": count, "threads": torch.get_num_threads(), "rows": rounded(rows)}
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if sheet is not None:
-        save_sheet(sheet, versions, quads)
+        save_sheet(sheet, {name: each for name, each in versions.items() if name != "re-encoded"}, quads)
     typer.echo(json.dumps(found, indent=1))
 
 

@@ -9,6 +9,7 @@ frames (H, W, 3) uint8 RGB.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -45,13 +46,12 @@ def jitter_ratio(source: np.ndarray, result: np.ndarray) -> float:
     return jitter(result) / jitter(source)
 
 
-def spread(values: np.ndarray) -> dict[str, float]:
-    """Mean and standard deviation over time, and the mean step from frame to frame (flicker without slow drift)."""
-    return {
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "step": float(np.abs(np.diff(values)).mean()),
-    }
+def spread(values: np.ndarray, window: int = 25) -> dict[str, float]:
+    """Mean and standard deviation over time; flicker: standard deviation from the mean over `window` frames around."""
+    width = min(window, len(values))
+    counted = np.convolve(np.ones(len(values)), np.ones(width), "same")
+    slow = np.convolve(values, np.ones(width), "same") / counted
+    return {"mean": float(values.mean()), "std": float(values.std()), "flicker": float((values - slow).std())}
 
 
 def inside(quad: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -97,27 +97,48 @@ def warp(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
     )
 
 
-def warp_errors(frames: Iterable[tuple[np.ndarray, ...]], quads: np.ndarray) -> list[float]:
-    """Mean over t of the squared difference between frame t and frame t-1 moved along, per pixel that both show.
+@dataclass(frozen=True)
+class Steadiness:
+    """Errors of one video along the motion of its source, per pixel, on levels from 0 to 1, mean over RGB.
 
-    frames: for each t the source's frame and then those of any number of results; quads: (T, 4, 2), the face's square
-    in each. The flow is that of the *source*, so that all results are judged by one motion, and pixels outside the
-    square or hidden in one of both frames don't count. Levels are taken from 0 to 1; the square is the mean over RGB.
-    Returns one error for each of them, the source's own (what flow and light leave over) first.
+    warp: squared difference between frame t and frame t-1 moved along. change: the same of what was *changed* (the
+    video minus its source): what flow and light leave over in the source falls out, so that only flicker of the aging
+    itself remains. size: mean square of the change, to see how much there is that could flicker.
+    """
+
+    warp: float
+    change: float
+    size: float
+
+
+def steadiness(frames: Iterable[tuple[np.ndarray, ...]], quads: np.ndarray) -> list[Steadiness]:
+    """Of the source (first) and of any number of videos made of it; means over t.
+
+    frames: for each t the source's frame and then those of the others; quads: (T, 4, 2), the face's square in each. The
+    flow is that of the *source*, so that all are judged by one motion. Pixels outside the square, or hidden in one of
+    both frames, don't count.
     """
     flow = Flow()
     found = []
     for (before, now), quad in zip(pairwise(frames), quads[1:], strict=True):
         places, seen = flow.back(before[0], now[0])
         seen &= inside(quad, *seen.shape)
-        if seen.any():
-            found.append([_difference(a, b, places, seen) for a, b in zip(before, now, strict=True)])
-    return [float(each) for each in np.mean(found, axis=0)]
+        if not seen.any():
+            continue
+        moved = [warp(_level(each), places)[seen] for each in before]
+        shown = [_level(each)[seen] for each in now]
+        found.append([_steps(moved[0], shown[0], *pair) for pair in zip(moved, shown, strict=True)])
+    return [Steadiness(*(float(each) for each in row)) for row in np.mean(found, axis=0)]
 
 
-def _difference(before: np.ndarray, now: np.ndarray, places: np.ndarray, seen: np.ndarray) -> float:
-    moved = warp(before.astype(np.float32) / LEVELS, places)[seen]
-    return float(((now[seen].astype(np.float32) / LEVELS - moved) ** 2).mean())
+def _level(frame: np.ndarray) -> np.ndarray:
+    return frame.astype(np.float32) / LEVELS
+
+
+def _steps(source_before: np.ndarray, source: np.ndarray, before: np.ndarray, now: np.ndarray) -> list[float]:
+    """Squared errors of one frame; the frames before are moved along."""
+    change, earlier = now - source, before - source_before
+    return [float((each**2).mean()) for each in (now - before, change - earlier, change)]
 
 
 def psnr(one: np.ndarray, other: np.ndarray, quad: np.ndarray) -> float:
@@ -128,10 +149,12 @@ def psnr(one: np.ndarray, other: np.ndarray, quad: np.ndarray) -> float:
 
 
 def to_truth(result: np.ndarray, truth: np.ndarray, result_ages: np.ndarray, true_ages: np.ndarray) -> dict[str, float]:
-    """Frame by frame against the true frames: mean cosine of the embeddings, mean and mean absolute age difference."""
+    """Frame by frame against the true frames: mean cosine of the embeddings; mean, mean absolute value and standard
+    deviation of the age difference (what the network misreads in a pose, it misreads in both)."""
     gap = result_ages - true_ages
     return {
         "identity": float((result * truth).sum(axis=1).mean()),
         "age_difference": float(gap.mean()),
         "age_error": float(np.abs(gap).mean()),
+        "age_std": float(gap.std()),
     }

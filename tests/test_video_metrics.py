@@ -17,8 +17,8 @@ from bench.video_metrics import (
     local_identity,
     psnr,
     spread,
+    steadiness,
     to_truth,
-    warp_errors,
 )
 
 SIDE, FRAMES = 96, 6
@@ -55,8 +55,9 @@ def test_the_source_itself_is_perfect() -> None:
     assert local_identity(source, source) == pytest.approx(1)
     assert global_identity(source, source) == pytest.approx(1)
     assert jitter_ratio(landmarks, landmarks) == 1
-    own, result = warp_errors(((frame, frame) for frame in frames), WHOLE)
+    own, result = steadiness(((frame, frame) for frame in frames), WHOLE)
     assert result == own
+    assert result.change == result.size == 0 < result.warp
     assert psnr(frames[0], frames[0], WHOLE[0]) == float("inf")
 
 
@@ -90,16 +91,17 @@ def test_jitter_is_the_second_difference() -> None:
 
 def test_spread_tells_drift_from_flicker() -> None:
     drift, flicker = spread(np.linspace(40, 60, 21)), spread(np.tile([45.0, 55.0], 10))
-    assert drift["step"] == pytest.approx(1) and flicker["step"] == pytest.approx(10)
     assert flicker["mean"] == pytest.approx(50) and flicker["std"] == pytest.approx(5)
+    assert flicker["flicker"] == pytest.approx(5, rel=0.1)
+    assert drift["std"] > 6 and spread(np.linspace(40, 60, 21), window=3)["flicker"] < 0.25
 
 
 def test_a_moved_picture_has_no_warp_error() -> None:
     frames = sliding()
-    (own,) = warp_errors(((frame,) for frame in frames), WHOLE)
-    assert own < 2e-5
+    (own,) = steadiness(((frame,) for frame in frames), WHOLE)
+    assert own.warp < 2e-5
     still = float(np.mean([((a / 255.0 - b / 255.0) ** 2).mean() for a, b in pairwise(frames)]))
-    assert own < still / 100
+    assert own.warp < still / 100
 
 
 def test_the_flow_finds_the_motion_to_a_tenth_of_a_pixel() -> None:
@@ -116,9 +118,21 @@ def test_flicker_adds_the_square_of_its_step() -> None:
     bright = [
         np.clip(frame.astype(int) + (8 if t % 2 else 0), 0, 255).astype(np.uint8) for t, frame in enumerate(frames)
     ]
-    own, result = warp_errors(zip(frames, bright, strict=True), WHOLE)
-    assert own < 1e-9
-    assert result == pytest.approx((8 / 255) ** 2, rel=0.03)  # a little less where levels end at 255
+    own, result = steadiness(zip(frames, bright, strict=True), WHOLE)
+    assert own.warp < 1e-9
+    assert result.warp == pytest.approx((8 / 255) ** 2, rel=0.03)  # a little less where levels end at 255
+    assert result.change == pytest.approx((8 / 255) ** 2, rel=0.03)
+
+
+def test_a_change_that_moves_along_does_not_flicker_and_one_that_stays_behind_does() -> None:
+    frames, spots = sliding(), texture(7)
+    along = [spots[t * 2 : t * 2 + SIDE, 10 + t : 10 + t + SIDE] for t in range(FRAMES)]
+    mixed = [(frame * 0.8 + spot * 0.2).round().astype(np.uint8) for frame, spot in zip(frames, along, strict=True)]
+    stuck = [(frame * 0.8 + spots[:SIDE, :SIDE] * 0.2).round().astype(np.uint8) for frame in frames]
+    _, moving, staying = steadiness(zip(frames, mixed, stuck, strict=True), WHOLE)
+    assert moving.size == pytest.approx(staying.size, rel=0.2) and moving.size > 1e-3
+    assert moving.change < moving.size / 50
+    assert staying.change > 5 * moving.change
 
 
 def test_only_the_square_counts() -> None:
@@ -127,7 +141,7 @@ def test_only_the_square_counts() -> None:
     for t in range(1, FRAMES, 2):
         spoilt[t][:, 60:] = 0
     left = np.tile(np.array([[4, 4], [4, 90], [50, 90], [50, 4]], np.float32), (FRAMES, 1, 1))
-    own, result = warp_errors(zip(frames, spoilt, strict=True), left)
+    own, result = steadiness(zip(frames, spoilt, strict=True), left)
     assert result == own
     assert inside(left[0], SIDE, SIDE).sum() == 47 * 87
 
@@ -150,5 +164,6 @@ def test_distance_to_the_truth() -> None:
     assert found["identity"] == pytest.approx(np.cos(0.3))
     assert found["age_difference"] == pytest.approx(-1)
     assert found["age_error"] == pytest.approx(3)
+    assert found["age_std"] == pytest.approx(np.std([60, 64, 66, 70]))
     frame = texture()[:SIDE, :SIDE] // 2
     assert psnr(frame, frame + 5, WHOLE[0]) == pytest.approx(20 * np.log10(255 / 5))

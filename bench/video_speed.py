@@ -1,0 +1,214 @@
+"""How fast the video pipeline is against its bare networks, and whether its memory stays flat. Ratios, in one run.
+
+    python -m bench.video_speed --clip person_40.mp4 --work /tmp/speed --out docs/video_speed.json
+
+- "pass_through": frames a second from decoder to encoder where nobody is aged (`read_frames` to `PartWriter`).
+- "memory": resident memory of a child process after 1,000 and after all of --long-frames frames of one file, which go
+  from decoder to encoder in the app's own chunks; the slope between them, in MB per 1,000 frames.
+- "bare" and "end_to_end": frames a second of the networks alone, as often and at the batch size that a frame of the
+  video needs, against drawing the clip (`VideoAger.render` and `PartWriter`: decode, crop, networks, blend, encode).
+  They take turns, so that they share the machine's moods.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import psutil
+import torch
+import typer
+
+from pipelines.aging.loading import AgingModels
+from pipelines.events import CancelToken
+from pipelines.runtime import Runtime
+from pipelines.settings import load_settings
+from pipelines.video.aging import VideoAger
+from pipelines.video.aging.artist import BATCH_CPU, BATCH_GPU
+from pipelines.video.aging.sampling import read_crops
+from pipelines.video.aging.track import follow
+from pipelines.video.aging.tuning import codes_of
+from pipelines.video.look import look_at
+from pipelines.video.media import Indexer, PartWriter, Quality, open_video, read_frames, scan_frames
+from pipelines.video.media.facts import FrameIndex, VideoFacts
+from pipelines.video.options import Subject, VideoOptions
+from pipelines.video.plan import BUSY, IDLE
+
+MIB = 1024**2
+EARLY = 1000  # frames after which memory is looked at first: by then everything is loaded
+TURNS = 3
+
+
+def index_of(facts: VideoFacts) -> FrameIndex:
+    """By decoding once."""
+    indexer = Indexer(facts)
+    for frame in scan_frames(facts):
+        indexer.add(frame)
+    return indexer.done()
+
+
+def pass_on(facts: VideoFacts, index: FrameIndex, folder: Path) -> Iterator[int]:
+    """Send every frame from decoder to encoder as the app does, in its chunks; yields the numbers that are done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, len(index), IDLE):
+        stop = min(first + IDLE, len(index))
+        part = folder / "part.mp4"
+        with PartWriter(part, facts, Quality()) as writer:
+            for number, frame in enumerate(read_frames(facts, index, first, stop), first + 1):
+                writer.add(frame)
+                yield number
+        part.unlink()
+
+
+def pass_through(clip: Path, folder: Path) -> float:
+    """Frames a second, the best of TURNS."""
+    facts = open_video(clip)
+    index = index_of(facts)
+    seconds = []
+    for _ in range(TURNS):
+        began = time.perf_counter()
+        for _ in pass_on(facts, index, folder):
+            pass
+        seconds.append(time.perf_counter() - began)
+    return len(index) / min(seconds)
+
+
+def long_file(path: Path, frames: int, side: int = 512) -> Path:
+    """A video of a soft pattern that moves, unless it is there."""
+    if path.is_file():
+        return path
+    rows, columns = np.mgrid[:side, :side] / side
+    part = path.with_suffix(".part.mp4")
+    with av.open(str(part), "w") as file:
+        stream = file.add_stream("libx264", 25, options={"crf": "23", "preset": "ultrafast"})
+        stream.width = stream.height = side
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            wave = np.sin(7 * rows + number / 20) * np.cos(5 * columns - number / 31)
+            frame = av.VideoFrame.from_ndarray((128 + 90 * wave[..., None].repeat(3, 2)).astype(np.uint8), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    part.replace(path)
+    return path
+
+
+def _memory_of(path: Path, folder: Path, results: Any) -> None:
+    """In a child process: resident MB after EARLY and after all frames."""
+    process = psutil.Process()
+    facts = open_video(path)
+    index = index_of(facts)
+    found = {}
+    for number in pass_on(facts, index, folder):
+        if number in (EARLY, len(index)):
+            found[number] = process.memory_info().rss / MIB
+    results.put(found)
+
+
+def memory(path: Path, folder: Path) -> dict[str, Any]:
+    """Resident memory over a long file, and its slope in MB per 1,000 frames."""
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    child = context.Process(target=_memory_of, args=(path, folder, results))
+    child.start()
+    found: dict[int, float] = results.get(timeout=3600)
+    child.join()
+    early, late = min(found), max(found)
+    slope = (found[late] - found[early]) / (late - early) * 1000
+    return {"frames": late, "mb_early": found[early], "mb_late": found[late], "mb_per_1000_frames": slope}
+
+
+class Drawing:
+    """A clip that is ready to be drawn: looked at, and learnt without tuning (which changes no speed)."""
+
+    def __init__(self, clip: Path, age: float, runtime: Runtime, work: Path) -> None:
+        self.runtime, self.work, self.cancel = runtime, work, CancelToken()
+        self.facts = open_video(clip)
+        *_, last = look_at(self.facts, runtime, work / "cache", self.cancel)
+        self.look, self.index = last.value
+        subject = Subject(ages=((0.0, age),))
+        self.options = VideoOptions(subjects=(subject,), tune_steps=0)
+        self.track = follow(self.look, subject, 0, self.options, float(self.facts.rate))
+        self.nets = AgingModels(runtime, work).nets()
+        self.size = BATCH_CPU if runtime.device.type == "cpu" else BATCH_GPU
+        self.crops = read_crops(self.facts, self.index, self.track, list(range(self.size)), self.cancel)
+        self.ager = VideoAger(runtime, work)
+        for _ in self.ager.tune(self.facts, self.index, self.look, subject, 0, self.options, work, self.cancel):
+            pass
+
+    @torch.inference_mode()
+    def bare(self, frames: int) -> float:
+        """Frames a second of the encoder (once a frame) and the generator (twice: today, and then)."""
+        crops = self.crops.to(self.runtime.device)
+        began = time.perf_counter()
+        for _ in range(0, frames, self.size):
+            codes = codes_of(self.nets, crops, 40.0)
+            for each in (codes, codes + 0.1):
+                drawn = self.nets.synthesis(each)
+        float(drawn.sum())  # waits for a GPU
+        return frames / (time.perf_counter() - began)
+
+    def end_to_end(self, first: int, frames: int) -> float:
+        """Frames a second from the file to a part of the result."""
+        part = self.work / "drawn.mp4"
+        began = time.perf_counter()
+        with PartWriter(part, self.facts, Quality()) as writer:
+            for _, frame in self.ager.render(
+                self.facts, self.index, self.look, first, first + frames, self.options, self.work, self.cancel
+            ):
+                writer.add(frame)
+        return frames / (time.perf_counter() - began)
+
+
+def speed(drawing: Drawing) -> dict[str, Any]:
+    """Bare and end to end in turns, over whole chunks of the app; the ratio of the medians, and that of each turn."""
+    drawing.bare(drawing.size)
+    drawing.end_to_end(0, drawing.size)
+    pairs = [(drawing.bare(BUSY), drawing.end_to_end(turn * BUSY, BUSY)) for turn in range(TURNS)]
+    bare, whole = (float(np.median(each)) for each in zip(*pairs, strict=True))
+    return {
+        "batch": drawing.size,
+        "frames_a_turn": BUSY,
+        "crop": drawing.track.size,
+        "bare_fps": bare,
+        "end_to_end_fps": whole,
+        "ratio": whole / bare,
+        "ratios": [b / a for a, b in pairs],
+    }
+
+
+def main(
+    clip: Annotated[Path, typer.Option(help="Video of one person.")],
+    work: Annotated[Path, typer.Option(help="Folder for what is made on the way.")],
+    out: Annotated[Path, typer.Option(help="JSON.")],
+    age: float = 70,
+    device: str = "cpu",
+    threads: Annotated[int, typer.Option(help="Of the networks; 0: PyTorch's choice.")] = 0,
+    long_frames: Annotated[int, typer.Option(help="Length of the file for the memory's slope.")] = 5000,
+) -> None:
+    """Measure."""
+    torch.set_flush_denormal(True)
+    if threads:
+        torch.set_num_threads(threads)
+    work.mkdir(parents=True, exist_ok=True)
+    runtime = Runtime(load_settings(data=work, device=device))
+    found: dict[str, Any] = {"device": str(runtime.device), "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+    found["speed"] = speed(Drawing(clip, age, runtime, work))
+    found["pass_through_fps"] = pass_through(clip, work / "parts")
+    found["memory"] = memory(long_file(work / "long.mp4", long_frames), work / "parts")
+    shutil.rmtree(work / "parts", ignore_errors=True)
+    out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    typer.echo(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
