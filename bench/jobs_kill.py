@@ -78,7 +78,7 @@ def judge(queue: JobQueue, job: Job, out: Path, kills: int) -> dict[str, Any]:
     begun, ended = Counter(lines(queue, job, "begun.log")), Counter(lines(queue, job, "ended.log"))
     return {
         "kills": kills,
-        "chunks": len(ended),
+        "chunks": len(begun),
         "lost": sum(count - 1 for count in ended.values()),  # finished, and yet done again
         "redone": sum(begun.values()) - len(begun),
         "equal": out.read_bytes() == whole(FRAMES),

@@ -302,19 +302,19 @@ def test_a_person_who_waits_goes_first(settings: Settings, tmp_path: Path) -> No
         "from pipelines.jobs.lease import interactive\n"
         "with interactive(load_settings(data=Path(sys.argv[1]))): print('held', flush=True); time.sleep(60)"
     )
-    token = WorkToken(settings.data, longest_s=0.3, share_s=0.2)
+    token = WorkToken(settings.data, longest_s=1.0, share_s=30.0)
     began = time.monotonic()
     token.check()
-    assert time.monotonic() - began < 0.2
+    assert time.monotonic() - began < 0.8
     with subprocess.Popen([sys.executable, "-c", code, str(settings.data)], cwd=ROOT, stdout=subprocess.PIPE) as page:
         assert page.stdout is not None and page.stdout.readline() == b"held\n"
         assert somebody_waits(settings.data)
         began = time.monotonic()
         token.check()
-        assert 0.3 < time.monotonic() - began < 1
+        assert 1 < time.monotonic() - began < 10
         began = time.monotonic()
         token.check()  # its share, whoever waits
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 0.8
         patient = WorkToken(settings.data)
         threading.Timer(0.2, patient.cancel).start()
         with pytest.raises(Cancelled):
@@ -327,17 +327,23 @@ def test_a_person_who_waits_goes_first(settings: Settings, tmp_path: Path) -> No
     assert list(lease.leases(settings.data).iterdir()) == []
 
 
+def stands_still(path: Path) -> bool:
+    """Whether a file does not grow for as long as 60 frames take."""
+    size = path.stat().st_size
+    time.sleep(0.3)
+    return path.stat().st_size == size
+
+
 def test_a_job_stands_still_while_a_page_works(settings: Settings, queue: JobQueue) -> None:
     job = queue.add("frames", {"frames": 1000, "chunk": 1000, "step_s": 0.005})
     with working(settings):
         until(lambda: queue.get(job.id).told.done > 1000)
         with interactive(settings):
-            time.sleep(0.2)  # the frame that is being made
             part = next(queue.folder(job.id).glob(".part-0*"))
+            until(lambda: stands_still(part), 10)  # after the frame that is being made
             size = part.stat().st_size
-            time.sleep(0.3)
-            assert part.stat().st_size == size
-        until(lambda: part.stat().st_size > size, 5)
+            assert stands_still(part) and part.stat().st_size == size
+        until(lambda: part.stat().st_size > size, 10)
         queue.cancel(job.id)
 
 

@@ -49,6 +49,7 @@ class Desk:
         self.notes = Notes(ledger)
         self.ledger, self._kinds, self._data = ledger, kinds, ledger.settings.data
         self._made: dict[str, JobKind] = {}
+        self._shared: Runtime | None = None
         self._etas: dict[tuple[str, int], Eta] = {}
         self._tokens: dict[WorkToken, tuple[str, int]] = {}
         self._lock = threading.Lock()
@@ -186,7 +187,7 @@ class Desk:
         """One for all kinds, so that they share the loaded models."""
         from pipelines.runtime import Runtime
 
-        if not hasattr(self, "_shared"):
+        if self._shared is None:
             self._shared = Runtime(self.ledger.settings)
         return self._shared
 
