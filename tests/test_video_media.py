@@ -1,4 +1,4 @@
-"""Videos through and through: frames in = frames out, times exact, sound byte-equal, and nothing more known than was."""
+"""Videos through and through: frames in = frames out, times exact, sound byte-equal, and nothing else let through."""
 
 from __future__ import annotations
 

@@ -9,8 +9,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+import av
+
 from models.errors import EveryageError
 from photos.files import TEMPORARY, check_output
+
+from .source import brief
 
 try:
     import fcntl
@@ -39,8 +43,8 @@ def written(path: Path) -> Iterator[Path]:
             finally:
                 temporary.unlink(missing_ok=True)
         _sync_folder(path.parent)
-    except OSError as error:
-        raise EveryageError(f"Could not write {path} ({(error.strerror or str(error)).lower()}).") from error
+    except (OSError, av.error.FFmpegError) as error:
+        raise EveryageError(f"Could not write {path} ({brief(error)}).") from error
 
 
 def _lock(file: BinaryIO) -> bool:

@@ -77,7 +77,8 @@ def join(
 
     Each frame gets the time that it has in the source; after a cut at the beginning the first one gets 0. All sound and
     subtitle tracks are carried over packet by packet within the kept part, with language and disposition; chapters and
-    container metadata stay, places go. Returns one sentence for each track that the container can't hold.
+    container metadata stay, places go. MP4 and MOV keep times to the tick; MKV and WebM count milliseconds, from the
+    first thing that is heard or seen. Returns one sentence for each track that the container can't hold.
     Raises InputError for a name that won't do, EveryageError for parts that do not fit or a full disk, Cancelled.
     """
     form = check_video_path(Path(out), quality)
@@ -85,11 +86,8 @@ def join(
     times = Times(parts, facts, index, span)
     with written(Path(out)) as temporary, opened(facts.path, facts.container) as source:
         options = _options(form, facts, source)
-        try:
-            with av.open(f"file:{temporary}", "w", format=form, options=options) as target:
-                notes = _write(target, times, source, facts, span, recipe, form, cancel, tell)
-        except av.error.FFmpegError as error:
-            raise EveryageError(f"{out} could not be written ({error.strerror}); try .mkv as its suffix.") from error
+        with av.open(f"file:{temporary}", "w", format=form, options=options) as target:
+            notes = _write(target, times, source, facts, span, recipe, form, cancel, tell)
     return notes
 
 
