@@ -8,6 +8,9 @@
 - "bare" and "end_to_end": frames a second of the networks alone, as often and at the batch size that a frame of the
   video needs, against drawing the clip (`VideoAger.render` and `PartWriter`: decode, crop, networks, blend, encode).
   They take turns, so that they share the machine's moods.
+
+Each wall-clock figure stands beside the processor's own time for a frame (all threads), which other programs on the
+machine change little.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,17 +32,16 @@ import psutil
 import torch
 import typer
 
+from models.faces.quad import ffhq_quad
 from pipelines.aging.loading import AgingModels
 from pipelines.events import CancelToken
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
 from pipelines.video.aging import VideoAger
 from pipelines.video.aging.artist import BATCH_CPU, BATCH_GPU
-from pipelines.video.aging.sampling import read_crops
-from pipelines.video.aging.track import follow
 from pipelines.video.aging.tuning import codes_of
 from pipelines.video.look import look_at
-from pipelines.video.media import Indexer, PartWriter, Quality, open_video, read_frames, scan_frames
+from pipelines.video.media import Indexer, PartWriter, Quality, crop_rgb, open_video, read_frames, scan_frames
 from pipelines.video.media.facts import FrameIndex, VideoFacts
 from pipelines.video.options import Subject, VideoOptions
 from pipelines.video.plan import BUSY, IDLE
@@ -69,17 +72,44 @@ def pass_on(facts: VideoFacts, index: FrameIndex, folder: Path) -> Iterator[int]
         part.unlink()
 
 
-def pass_through(clip: Path, folder: Path) -> float:
-    """Frames a second, the best of TURNS."""
+@dataclass(frozen=True)
+class Pace:
+    """Frames a second, and milliseconds of processor time a frame."""
+
+    fps: float
+    cpu_ms: float
+
+
+class Clock:
+    """`with Clock(frames) as clock: ...`, then `clock.pace`."""
+
+    def __init__(self, frames: int) -> None:
+        self.frames = frames
+
+    def __enter__(self) -> Clock:
+        self.began, self.worked = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        seconds, worked = time.perf_counter() - self.began, time.process_time() - self.worked
+        self.pace = Pace(self.frames / seconds, 1000 * worked / self.frames)
+
+
+def median(paces: Iterable[Pace]) -> Pace:
+    return Pace(*(float(each) for each in np.median([(pace.fps, pace.cpu_ms) for pace in paces], axis=0)))
+
+
+def pass_through(clip: Path, folder: Path) -> dict[str, float]:
+    """Decoder to encoder, the median of TURNS."""
     facts = open_video(clip)
     index = index_of(facts)
-    seconds = []
+    paces = []
     for _ in range(TURNS):
-        began = time.perf_counter()
-        for _ in pass_on(facts, index, folder):
-            pass
-        seconds.append(time.perf_counter() - began)
-    return len(index) / min(seconds)
+        with Clock(len(index)) as clock:
+            for _ in pass_on(facts, index, folder):
+                pass
+        paces.append(clock.pace)
+    return {"width": facts.width, **asdict(median(paces))}
 
 
 def long_file(path: Path, frames: int, side: int = 512) -> Path:
@@ -137,36 +167,39 @@ class Drawing:
         self.look, self.index = last.value
         subject = Subject(ages=((0.0, age),))
         self.options = VideoOptions(subjects=(subject,), tune_steps=0)
-        self.track = follow(self.look, subject, 0, self.options, float(self.facts.rate))
         self.nets = AgingModels(runtime, work).nets()
         self.size = BATCH_CPU if runtime.device.type == "cpu" else BATCH_GPU
-        self.crops = read_crops(self.facts, self.index, self.track, list(range(self.size)), self.cancel)
+        self.crops = self._crops()
         self.ager = VideoAger(runtime, work)
         for _ in self.ager.tune(self.facts, self.index, self.look, subject, 0, self.options, work, self.cancel):
             pass
 
-    @torch.inference_mode()
-    def bare(self, frames: int) -> float:
-        """Frames a second of the encoder (once a frame) and the generator (twice: today, and then)."""
-        crops = self.crops.to(self.runtime.device)
-        began = time.perf_counter()
-        for _ in range(0, frames, self.size):
-            codes = codes_of(self.nets, crops, 40.0)
-            for each in (codes, codes + 0.1):
-                drawn = self.nets.synthesis(each)
-        float(drawn.sum())  # waits for a GPU
-        return frames / (time.perf_counter() - began)
+    def _crops(self) -> torch.Tensor:
+        """The first faces, (size, 3, R, R) in [-1, 1]."""
+        landmarks, side = self.look.people[0].landmarks, self.nets.resolution
+        frames = zip(read_frames(self.facts, self.index, 0, self.size), landmarks, strict=False)
+        crops = np.stack([crop_rgb(frame, ffhq_quad(points), side) for frame, points in frames])
+        return torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous().div_(127.5).sub_(1.0)
 
-    def end_to_end(self, first: int, frames: int) -> float:
-        """Frames a second from the file to a part of the result."""
-        part = self.work / "drawn.mp4"
-        began = time.perf_counter()
-        with PartWriter(part, self.facts, Quality()) as writer:
-            for _, frame in self.ager.render(
-                self.facts, self.index, self.look, first, first + frames, self.options, self.work, self.cancel
-            ):
+    @torch.inference_mode()
+    def bare(self, frames: int) -> Pace:
+        """The encoder (once a frame) and the generator (twice: today, and then)."""
+        crops = self.crops.to(self.runtime.device)
+        with Clock(frames) as clock:
+            for _ in range(0, frames, self.size):
+                codes = codes_of(self.nets, crops, 40.0)
+                for each in (codes, codes + 0.1):
+                    drawn = self.nets.synthesis(each)
+            float(drawn.sum())  # waits for a GPU
+        return clock.pace
+
+    def end_to_end(self, first: int, frames: int) -> Pace:
+        """From the file to a part of the result."""
+        known = self.facts, self.index, self.look, first, first + frames, self.options, self.work, self.cancel
+        with Clock(frames) as clock, PartWriter(self.work / "drawn.mp4", self.facts, Quality()) as writer:
+            for _, frame in self.ager.render(*known):
                 writer.add(frame)
-        return frames / (time.perf_counter() - began)
+        return clock.pace
 
 
 def speed(drawing: Drawing) -> dict[str, Any]:
@@ -174,15 +207,14 @@ def speed(drawing: Drawing) -> dict[str, Any]:
     drawing.bare(drawing.size)
     drawing.end_to_end(0, drawing.size)
     pairs = [(drawing.bare(BUSY), drawing.end_to_end(turn * BUSY, BUSY)) for turn in range(TURNS)]
-    bare, whole = (float(np.median(each)) for each in zip(*pairs, strict=True))
+    bare, whole = (median(each) for each in zip(*pairs, strict=True))
     return {
         "batch": drawing.size,
         "frames_a_turn": BUSY,
-        "crop": drawing.track.size,
-        "bare_fps": bare,
-        "end_to_end_fps": whole,
-        "ratio": whole / bare,
-        "ratios": [b / a for a, b in pairs],
+        "bare": asdict(bare),
+        "end_to_end": asdict(whole),
+        "ratio": whole.fps / bare.fps,
+        "ratios": [each.fps / other.fps for other, each in pairs],
     }
 
 
@@ -203,7 +235,7 @@ def main(
     runtime = Runtime(load_settings(data=work, device=device))
     found: dict[str, Any] = {"device": str(runtime.device), "threads": torch.get_num_threads(), "cores": os.cpu_count()}
     found["speed"] = speed(Drawing(clip, age, runtime, work))
-    found["pass_through_fps"] = pass_through(clip, work / "parts")
+    found["pass_through"] = pass_through(clip, work / "parts")
     found["memory"] = memory(long_file(work / "long.mp4", long_frames), work / "parts")
     shutil.rmtree(work / "parts", ignore_errors=True)
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
