@@ -40,13 +40,14 @@ ON_ONE = 0.15
 class Track:
     """One face in unbroken frames of one shot. points: (5, 2) in frame pixels, from frame `first` on; scores: how
     surely each is a face; samples: frame -> reading; before: the track that this one goes on from, perhaps another
-    person."""
+    person; shot: tracks of one shot have the same number."""
 
     first: int
     points: list[np.ndarray] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     samples: dict[int, Reading] = field(default_factory=dict)
     before: Track | None = None
+    shot: int = 0
     # Middle of the detector's box against the landmarks' and its size against the square's, from the last search.
     offset: np.ndarray = field(default_factory=lambda: np.zeros(2))
     share: float = 0.6
@@ -105,6 +106,7 @@ class Follower:
         self._tracks: list[Track] = []
         self._ended: list[Track] = []
         self._searches = 0
+        self._shot = 0
         self._found: dict[int, list[Face]] = {}
         self._refused: list[tuple[int, Face]] = []
 
@@ -112,6 +114,7 @@ class Follower:
         """What comes next has nothing to do with what was."""
         self._end(list(self._tracks))
         self._searches, self._refused = 0, []
+        self._shot += 1
 
     def finish(self) -> list[Track]:
         """All tracks, in order of their beginnings, after the last frame."""
@@ -135,7 +138,7 @@ class Follower:
             track.add(at.points, at.score)
             track.waiting.append((last.number, at.patch))
         for at in new:
-            track = Track(last.number, waiting=[(last.number, at.patch)])
+            track = Track(last.number, waiting=[(last.number, at.patch)], shot=self._shot)
             _renew(track, at)
             track.add(at.points, at.score)
             self._tracks.append(track)
@@ -320,7 +323,8 @@ class Follower:
         at = start - track.first
         if start > number or at <= 0:
             return
-        rest = Track(start, track.points[at:], track.scores[at:], before=track, offset=track.offset, share=track.share)
+        rest = Track(start, track.points[at:], track.scores[at:], before=track, shot=track.shot)
+        rest.offset, rest.share, rest.near = track.offset, track.share, track.near
         rest.samples = {frame: reading for frame, reading in track.samples.items() if frame >= start}
         track.points, track.scores = track.points[:at], track.scores[:at]
         track.samples = {frame: reading for frame, reading in track.samples.items() if frame < start}
