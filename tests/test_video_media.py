@@ -56,6 +56,8 @@ CLIPS = {
     "old.avi": Clip(codec="mpeg4", options=()),
     "old-h264.avi": Clip(options=(("preset", "medium"), ("bf", "2"))),
     "stream.ts": Clip(options=(("preset", "medium"), ("bf", "2"), ("g", "8"))),
+    "open.ts": Clip(frames=40, options=(("preset", "medium"), ("g", "10"), ("x264-params", "open-gop=1"))),
+    "waves.mkv": Clip(frames=40, options=(("preset", "medium"), ("g", "10"), ("x264-params", "intra-refresh=1"))),
     "bare.h264": Clip(options=(("preset", "medium"), ("bf", "2"), ("g", "8"))),
     "web.webm": Clip(codec="libvpx", options=(("cpu-used", "8"), ("deadline", "realtime"))),
     "flash.flv": Clip(codec="flv", options=(), audio=("eng",)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -150,6 +151,33 @@ def test_laying_is_fast() -> None:
         lay_change(frame, change, weights, quad)
         best = min(best, time.thread_time() - began)
     assert best < 0.05
+
+
+def test_an_aged_frame_keeps_what_belongs_to_it(tmp_path: Path) -> None:
+    clip = Clip(
+        frames=3,
+        rotation=90,
+        rate=Fraction(30000, 1001),
+        colours=(1, 9, 9, 16),
+        size=(97, 81),
+        codec="ffv1",
+        options=(),
+    )
+    frame = list(scan_frames(open_video(make_clip(tmp_path / "h.mkv", clip))))[2]
+    aged = lay_change(frame, np.full((32, 32, 3), 9, np.float32), np.ones((32, 32)), TURNED - 30)
+    for name in (
+        "pts",
+        "time_base",
+        "duration",
+        "rotation",
+        "color_range",
+        "colorspace",
+        "color_primaries",
+        "color_trc",
+    ):
+        assert getattr(aged, name) == getattr(frame, name), name
+    assert frame.rotation == 90 and frame.color_trc == 16 and len(aged.side_data) == len(frame.side_data) > 0
+    assert planes(aged)[0] != planes(frame)[0]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

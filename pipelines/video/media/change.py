@@ -9,7 +9,7 @@ from av import VideoFrame
 from models.faces import resample
 from models.faces.quad import crop_to_photo_matrix
 
-from .planes import bare_copy, is_full, layout_of, plane_matrix, planes_of, to_planes
+from .planes import is_full, layout_of, plane_matrix, planes_of, to_planes, whole_copy
 
 
 def lay_change(frame: VideoFrame, change: np.ndarray, weights: np.ndarray, quad: np.ndarray) -> VideoFrame:
@@ -17,15 +17,13 @@ def lay_change(frame: VideoFrame, change: np.ndarray, weights: np.ndarray, quad:
 
     change: (S, S, 3) float32, in levels of R'G'B' (0..255). weights: (M, M) in [0, 1], over the same square; its
     outermost pixels count as 0. quad: (4, 2) in stored pixels. The change is taken to the frame's Y', Cb and Cr and
-    added to its samples at each plane's own resolution; every sample whose weight is 0 keeps its bits, and so do the
-    times and colour tags. `frame` stays as it is.
+    added to its samples at each plane's own resolution; every sample whose weight is 0 keeps its bits, and so do
+    times, colour tags and side data (captions, HDR). `frame` stays as it is.
     """
-    aged = bare_copy(frame, frame.format.name)
+    aged = whole_copy(frame)
     layout, full = layout_of(frame.format.name), is_full(frame)
     samples = cv2.transform(np.asarray(change, dtype=np.float32), to_planes(frame))
-    old, new = planes_of(frame), planes_of(aged)
-    for before, after in zip(old, new, strict=True):
-        after[:] = before
+    new = planes_of(aged)
     place = (crop_to_photo_matrix(quad, change.shape[0]), crop_to_photo_matrix(quad, weights.shape[0]))
     _add(new[:1], samples[..., :1], weights, place, layout.top)
     chroma = (plane_matrix(place[0], layout, full), plane_matrix(place[1], layout, full))

@@ -9,9 +9,11 @@ are converted.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from av import VideoFrame
+from av.filter import Graph
 from av.video.format import VideoFormat
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
@@ -76,6 +78,17 @@ def bare_copy(frame: VideoFrame, name: str) -> VideoFrame:
     copy.color_primaries, copy.color_trc = frame.color_primaries, frame.color_trc
     copy.key_frame = frame.key_frame  # type: ignore[misc]
     return copy
+
+
+def whole_copy(frame: VideoFrame) -> VideoFrame:
+    """A copy of a frame with everything that belongs to it, side data too, which PyAV itself can't copy."""
+    graph = Graph()
+    graph.threads = 1
+    base = frame.time_base or Fraction(1, 25)
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)
+    graph.link_nodes(source, graph.add("copy"), graph.add("buffersink")).configure()
+    graph.vpush(frame)
+    return graph.vpull()
 
 
 def normal_name(form: VideoFormat) -> str:
