@@ -15,7 +15,7 @@ from .planes import layout_of, normal_name
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks"}
 # Fast enough for 60 frames a second of 512 pixels on two cores; slower ones only save space.
-PRESETS = {"h264": "veryfast", "hevc": "ultrafast", "av1": "10", "prores": ""}
+PRESETS = {"h264": "veryfast", "hevc": "veryfast", "av1": "8", "prores": ""}
 # Fixed, since some encoders' results depend on it: parts from machines with more cores must fit together.
 THREADS = 4
 KEY_FRAMES = 10  # at most so many seconds apart, so that players can seek
