@@ -19,7 +19,7 @@ from pipelines.jobs.queue import JobQueue
 from pipelines.settings import load_settings
 from tests.fake_jobs import KINDS
 
-WAITING, SHOWN = 20, 100
+WAITING, SHOWN, PAUSE_S = 20, 100, 0.05  # a page asks once a second
 
 
 def remember(queue: JobQueue, number: int) -> None:
@@ -48,11 +48,13 @@ def main(
         remember(queue, jobs)
         for n in range(WAITING):
             queue.add("frames", {"frames": n + 1})
-        took = []
+        took, cpu = [], time.process_time()
         for _ in range(polls):
+            time.sleep(PAUSE_S)
             began = time.perf_counter()
             found = queue.list(SHOWN)
             took.append(1000 * (time.perf_counter() - began))
+        cpu = time.process_time() - cpu
         size = sum(path.stat().st_size for path in (Path(folder) / "jobs").glob(f"{NAME}*"))
         queue.close()
     assert len(found) == SHOWN
@@ -62,6 +64,7 @@ def main(
         "polls": polls,
         "p50_ms": round(cuts[9], 2),
         "p95_ms": round(cuts[18], 2),
+        "cpu_ms": round(1000 * cpu / polls, 2),  # what it takes of a core, however busy the machine is
         "database_mb": round(size / 1e6, 2),
     }
     if out is not None:

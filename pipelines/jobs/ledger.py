@@ -135,7 +135,7 @@ class Ledger:
     def move(self, job_id: str, where: Where) -> None:
         """Change the place of a waiting job among the waiting; others stay where they are."""
         with self.begin() as connection:
-            order = [*connection.execute(in_order("waiting"))]
+            order = in_order(connection)
             place = next((n for n, row in enumerate(order) if row.id == job_id), None)
             if place is None:
                 return

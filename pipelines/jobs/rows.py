@@ -16,6 +16,14 @@ from pipelines.jobs.job import Job, State, Told
 
 OPEN: tuple[State, ...] = ("running", "waiting")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+_STATE: sa.BindParameter[str] = sa.bindparam("state")
+_MOST: sa.BindParameter[int] = sa.bindparam("most")
+_NEWEST = jobs.c.ended.desc()
+# Built once: pages ask every second.
+_ORDERED = sa.select(jobs).where(jobs.c.state == _STATE).order_by(jobs.c.rank, jobs.c.created)
+_ENDED = sa.select(jobs).where(jobs.c.ended > 0).order_by(_NEWEST).limit(_MOST)
+_ENDED_SO = sa.select(jobs).where(jobs.c.state == _STATE).order_by(_NEWEST).limit(_MOST)
+_FIRST = _ORDERED.limit(_MOST)
 
 
 def listed(connection: sa.Connection, limit: int, states: Collection[str], work: Path) -> list[Job]:
@@ -27,7 +35,7 @@ def listed(connection: sa.Connection, limit: int, states: Collection[str], work:
     found: list[Job] = []
     for state in OPEN:
         if state in states:
-            rows = connection.execute(in_order(state).limit(limit)).all()
+            rows = connection.execute(_FIRST, {"state": state, "most": limit}).all()
             found += [as_job(row, work, n if state == "waiting" else None) for n, row in enumerate(rows, start=1)]
     ended = _ended(connection, max(limit - len(found), 0), set(states).intersection(ENDED))
     return (found + [as_job(row, work) for row in ended])[:limit]
@@ -53,9 +61,9 @@ def position(connection: sa.Connection, row: Any) -> int | None:
     return int(connection.execute(ahead).scalar_one()) + 1
 
 
-def in_order(state: State) -> sa.Select[Any]:
-    """The jobs of a state as the queue takes them."""
-    return sa.select(jobs).where(jobs.c.state == state).order_by(jobs.c.rank, jobs.c.created)
+def in_order(connection: sa.Connection) -> list[Any]:
+    """All that wait, as the queue takes them."""
+    return [*connection.execute(_ORDERED, {"state": "waiting"})]
 
 
 def as_job(row: Any, work: Path, place: int | None = None) -> Job:
@@ -79,12 +87,10 @@ def as_job(row: Any, work: Path, place: int | None = None) -> Job:
 
 def _ended(connection: sa.Connection, limit: int, states: Collection[str]) -> Sequence[Any]:
     """The newest of those that are over: one look into an index, or one for each state that is asked for."""
-    newest = jobs.c.ended.desc()
     if len(states) == len(ENDED):
-        return connection.execute(sa.select(jobs).where(jobs.c.ended > 0).order_by(newest).limit(limit)).all()
-    asked = [sa.select(jobs).where(jobs.c.state == state).order_by(newest).limit(limit) for state in states]
-    rows = [row for each in asked for row in connection.execute(each)]
-    return sorted(rows, key=lambda row: row.ended, reverse=True)[:limit]
+        return connection.execute(_ENDED, {"most": limit}).all()
+    asked = [connection.execute(_ENDED_SO, {"state": state, "most": limit}) for state in states]
+    return sorted((row for rows in asked for row in rows), key=lambda row: row.ended, reverse=True)[:limit]
 
 
 def _time(seconds: float) -> datetime:
