@@ -270,8 +270,12 @@ def test_a_worker_that_stops_in_order_leaves_no_half_file_and_the_next_goes_on(
     assert not list(queue.folder(job.id).glob(".*.part"))
     assert queue.get(job.id).state == "running"  # for nobody stopped it
     (settings.data / "mended").touch()
+    half, whole_part = queue.folder(job.id) / ".frames.txt.0a1b2c3d.part", queue.folder(job.id) / "frames-0-48.part"
+    for path in (half, whole_part):
+        path.touch()
     with working(settings):
         assert over(queue, job).state == "done"
+    assert not half.exists() and whole_part.exists()  # what was being written, and what a kind has finished
     assert sorted(lines(queue, job, "begun.log")) == ["look", "part-0", "part-1", "part-2", "part-3", "part-3"]
 
 

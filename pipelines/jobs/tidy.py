@@ -33,8 +33,11 @@ def sweep(ledger: Ledger) -> None:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Remove the half files of one job; nobody may be writing there."""
-    for path in folder.rglob(f"*{TEMPORARY}"):
+    """Remove the half files of one job; nobody may be writing there.
+
+    They are hidden, as `photos.files` names them: a finished chunk may well be called a part.
+    """
+    for path in folder.rglob(f".*{TEMPORARY}"):
         if path.is_file():
             path.unlink(missing_ok=True)
 
