@@ -57,4 +57,8 @@ class JobKind(ABC):
 
     @abstractmethod
     def finish(self, request: dict[str, Any], folder: Path, tell: Tell, cancel: CancelToken) -> dict[str, Any]:
-        """After the last chunk: make the result, remove what only the chunks needed; returns `Job.result`."""
+        """After the last chunk: make the result, remove what only the chunks needed; returns `Job.result`.
+
+        May be called again when it has done all that, for a worker can be killed before it is noted: whatever the
+        result is made of, or known by, goes last or stays.
+        """
