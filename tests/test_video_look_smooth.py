@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.faces import Face
 from models.faces.quad import canonical_landmarks, ffhq_quad
-from pipelines.video.look.follow import Track
 from pipelines.video.look.persons import Person, Sighting, group, sightings
 from pipelines.video.look.readers import Reading
 from pipelines.video.look.result import describe
 from pipelines.video.look.smooth import fit_lines, smooth_run
+from pipelines.video.look.track import Pointed, Track, same_place
+from pipelines.video.look.view import Patch
 
 FACE = canonical_landmarks(100).astype(np.float64)
 
@@ -158,3 +160,14 @@ def test_stored_pixels_of_a_reduced_frame() -> None:
     assert seen.size == pytest.approx(2 * np.linalg.norm(ffhq_quad(FACE)[3] - ffhq_quad(FACE)[0]), rel=1e-5)
     assert seen.age == 30.0 or 30.0 <= seen.age <= 32.0
     assert isinstance(next(iter(sightings(person, []))), Sighting)
+
+
+def test_faces_side_by_side_are_two_and_one_found_twice_is_one() -> None:
+    patch = Patch(np.zeros((160, 160, 3), np.uint8), np.eye(2, 3))
+    side = float(np.linalg.norm(ffhq_quad(FACE)[3] - ffhq_quad(FACE)[0]))
+
+    def found(shift: float) -> Pointed:
+        return Pointed(Face((0.0, 0.0, 1.0, 1.0), FACE, 0.9), FACE + np.array([shift * side, 0.0]), 1.0, patch)
+
+    assert not same_place(found(0.0), found(0.25))
+    assert same_place(found(0.0), found(0.05))

@@ -10,8 +10,9 @@ import numpy as np
 
 from models.faces.checks import MAX_TURN
 
-from .follow import UNLIKE, Track, mean_embedding
+from .follow import UNLIKE
 from .readers import Reading, turn_of
+from .track import Track, mean_embedding
 from .view import square_side
 
 JOIN = 0.6
