@@ -191,6 +191,9 @@ def test_a_result_is_opened_with_picture_player_and_download(
     assert "All &lt;of&gt; it" in html and "film &lt;1&gt;.mp4" in html and "<1>" not in html
     assert html.count("<img") == html.count("<video") == 1 and html.count(" download=") == 3
     assert "gone.png can&#x27;t be read" in html and 'role="alert"' in html
+    assert str(tmp_path / "still.png") in html
+    services.settings = services.settings.model_copy(update={"host": "0.0.0.0", "password": "x" * 8})
+    assert str(tmp_path / "still.png") not in shown.opened(services, key)
     assert "made no files" in shown.opened(services, queue.put("done").id)
     with pytest.raises(InputError):
         shown.opened(services, "nonsense")

@@ -92,8 +92,9 @@ def files(job: Job) -> list[Path]:
 def file_shown(services: Services, path: Path) -> FileShown:
     """A file as it is shown and given to the browser, or the sentence why it can't be."""
     suffix = path.suffix.lower()
+    where = str(path) if services.settings.loopback else ""  # elsewhere it would tell of the server only
     kind = "video" if suffix in PLAYED else "picture" if suffix in SHOWN else "file"
     try:
-        return FileShown(path.name, str(path), address(hand_out(services, path)), kind)
+        return FileShown(path.name, where, address(hand_out(services, path)), kind)
     except EveryageError as error:
-        return FileShown(path.name, str(path), problem=str(error))
+        return FileShown(path.name, where, problem=str(error))
