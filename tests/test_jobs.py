@@ -23,9 +23,11 @@ from typer.testing import CliRunner
 from pipelines.errors import Cancelled, InputError
 from pipelines.events import Event
 from pipelines.jobs import lease, tidy
+from pipelines.jobs.desk import MOST_TRIES
 from pipelines.jobs.follow import follow, run_here
 from pipelines.jobs.job import Job
 from pipelines.jobs.lease import WorkToken, interactive, somebody_waits
+from pipelines.jobs.notes import Notes
 from pipelines.jobs.queue import JobQueue
 from pipelines.jobs.worker import work
 from pipelines.jobs_commands import cli
@@ -214,6 +216,18 @@ def test_a_failure_is_one_sentence_and_stops_nobody_else(
     assert sorted(lines(queue, bad, "begun.log")) == ["look", "part-0", "part-1", "part-2", "part-2"]
     log = settings.data / "logs" / "everyage.log"
     assert ("ZeroDivisionError" in log.read_text()) if how == "crash" else not log.exists()
+
+
+def test_a_step_that_ends_the_program_each_time_is_given_up(settings: Settings, queue: JobQueue) -> None:
+    """So that it does not stop the queue for ever; who resumes the job gives it as many chances again."""
+    job, notes = queue.add("frames", {"frames": 30}), Notes(queue.ledger)
+    for _ in range(MOST_TRIES):
+        notes.begin_chunk(job.id, "part-0")
+    with working(settings):
+        assert over(queue, job).error.startswith(f"The step 'part-0' ended the program {MOST_TRIES} times")
+        queue.resume(job.id)
+        assert over(queue, job).state == "done"
+    assert lines(queue, job, "begun.log") == ["look", "part-0"]
 
 
 def test_room_is_kept_to_say_that_there_is_none(

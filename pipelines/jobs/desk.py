@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FINISH = "~finish"  # no chunk has this name: names are plain words
-MOST_TRIES = 10
+MOST_TRIES = 60
+"""A step that the program never outlives, such as one that fills the memory, is given up after half an hour or so of
+new starts. Not sooner: who pulls the plug ten times means no harm to the job."""
 LOOK_S = 0.03
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
