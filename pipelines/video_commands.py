@@ -208,11 +208,8 @@ def _shard(settings: Settings, request: dict[str, Any], part: int, parts: int, p
         if dealt:
             break
     with FileLock(folder / ".finish.lock"):
-        done = folder / "done.json"
-        if not done.is_file() and not kind.chunks(request, folder):
-            done.write_text(json.dumps(kind.finish(request, folder, progress.show, cancel)))
-        if done.is_file():
-            return _told(json.loads(done.read_text())) | {"shard": f"{part}/{parts}"}
+        if not kind.chunks(request, folder):
+            return _told(kind.finish(request, folder, progress.show, cancel)) | {"shard": f"{part}/{parts}"}
     missing = len(kind.chunks(request, folder))
     sentence = f"Part {part} of {parts} is done; {missing} runs of frames are left for the others."
     return {"shard": f"{part}/{parts}", "left": missing, "sentence": sentence}

@@ -142,6 +142,7 @@ class Desk:
         def work() -> dict[str, Any]:
             kind = self._kind(job.kind)
             tell = self._teller(job_id, attempt, folder, kind.of(job.request, folder))
+            tell.place = None if name == FINISH else kind.place(job.request, folder, name)
             with self._token(job_id, attempt) as token:
                 return do(kind, job, folder, tell, token)
 

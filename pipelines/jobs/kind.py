@@ -51,6 +51,10 @@ class JobKind(ABC):
         """How many chunks there will be in all, as far as is known; 0 while it is not."""
         return 0
 
+    def place(self, request: dict[str, Any], folder: Path, chunk: str) -> tuple[float, float] | None:
+        """Shares of the whole job (0..1): what is done before this chunk, and what it adds. None: all weigh alike."""
+        return None
+
     @abstractmethod
     def work(self, request: dict[str, Any], folder: Path, chunk: str, tell: Tell, cancel: CancelToken) -> None:
         """Do one chunk, unless its files are there. Calls `cancel.check()` at least every half second or so."""

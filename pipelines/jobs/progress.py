@@ -25,13 +25,17 @@ def pace() -> Eta:
 
 
 class Teller:
-    """What a chunk's work calls. Keeps message, numbers and preview where pages and commands find them."""
+    """What a chunk's work calls. Keeps message, numbers and preview where pages and commands find them.
+
+    place: of the chunk in the whole job, if its kind knows; see `JobKind.place`.
+    """
 
     def __init__(self, keep: Callable[[Told], None], folder: Path, finished: int, chunks: int, eta: Eta) -> None:
         """finished of chunks: done before this one; chunks 0 while their number is not known."""
         self._keep, self._folder = keep, folder
         self._finished, self._chunks, self._eta = finished, chunks, eta
         self._told_at = self._shown_at = 0.0
+        self.place: tuple[float, float] | None = None
         eta.update(finished * CHUNK, chunks * CHUNK)
 
     def __call__(self, event: Event) -> None:
@@ -43,13 +47,20 @@ class Teller:
             return
         self._told_at = now
         total = max(self._chunks, self._finished) * CHUNK if self._chunks else 0
-        done = round((self._finished + (event.fraction or 0.0)) * CHUNK)
+        done = self._done(event.fraction or 0.0)
         done = min(done, total) if total else done  # the last step, after all chunks, adds nothing
         left = self._eta.update(done, total)
         if self._chunks == 1 and event.seconds_left is not None:  # the work knows its own pace, also after a stop
             left = event.seconds_left
         with contextlib.suppress(EveryageError):  # a full disk must not end work that may still find room
             self._keep(Told(event.message, done, total, left, picture))
+
+    def _done(self, fraction: float) -> int:
+        """In thousandths of a chunk, of all chunks together."""
+        if self.place is None or not self._chunks:
+            return round((self._finished + fraction) * CHUNK)
+        before, adds = self.place
+        return round((before + fraction * adds) * self._chunks * CHUNK)
 
     def _preview(self, value: Any) -> Path | None:
         """Keep a picture as the job's preview; None for anything else."""

@@ -14,6 +14,7 @@ from models.errors import InputError
 from photos.files import check_output, make_folder
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import JobKind, Tell
+from pipelines.jobs.whole import given_path, read_json, write_file
 from pipelines.video.media.facts import VideoFacts
 from pipelines.video.options import VideoOptions, default_name, video_options
 
@@ -27,6 +28,9 @@ VIDEO_RECIPE = 1
 FRAMES = re.compile(r"frames-(\d{7})-(\d{7})")
 TUNE = re.compile(r"tune-(\d+)-(\d+)")
 PREVIEW_S, PREVIEW_SIDE = 2.0, 512
+DONE = "done.json"
+# Work beside that of ageing one frame: a frame that is looked at, one that is only encoded, a step of tuning.
+LOOK_EFFORT, IDLE_EFFORT, TUNE_EFFORT, TYPICAL_STEPS = 0.03, 0.03, 2.5, 120
 
 
 class VideoJob(JobKind):
@@ -39,9 +43,9 @@ class VideoJob(JobKind):
         from pipelines.video.media import Quality, check_video_path, open_video
 
         options = self._lasting(video_options(request.get("options", {})))
-        facts = open_video(_path(request.get("source"), "a video"))
+        facts = open_video(given_path(request.get("source"), "a video"))
         out = request.get("out")
-        target = _path(out, "a name for the result") if out else self._own_name(facts, options)
+        target = given_path(out, "a name for the result") if out else self._own_name(facts, options)
         check_video_path(target, Quality.of(options))
         check_output(target)
         if target.exists() and target.samefile(facts.path):
@@ -77,6 +81,8 @@ class VideoJob(JobKind):
 
     def chunks(self, request: dict[str, Any], folder: Path) -> list[str]:
         """First "look"; then "tune-WHO-SHOT" for each person and shot; then "frames-FIRST-STOP"."""
+        if (folder / DONE).is_file():
+            return []
         work = _Work.at_hand(self, request)
         if work is None:
             return ["look"]
@@ -88,6 +94,10 @@ class VideoJob(JobKind):
     def of(self, request: dict[str, Any], folder: Path) -> int:
         work = _Work.at_hand(self, request)
         return 1 + len(work.tunes()) + len(work.runs()) if work else 0
+
+    def place(self, request: dict[str, Any], folder: Path, chunk: str) -> tuple[float, float] | None:
+        work = _Work.at_hand(self, request)
+        return work.place(folder, chunk) if work else None
 
     def work(self, request: dict[str, Any], folder: Path, chunk: str, tell: Tell, cancel: CancelToken) -> None:
         if chunk == "look":
@@ -110,7 +120,14 @@ class VideoJob(JobKind):
         work.runs()
 
     def finish(self, request: dict[str, Any], folder: Path, tell: Tell, cancel: CancelToken) -> dict[str, Any]:
-        return _Work.of(self, request).join(folder, tell, cancel)
+        """The result, and then a note of it: whoever is called again after that finds the note."""
+        result = read_json(folder / DONE)
+        if result is None:
+            result = _Work.of(self, request).join(folder, tell, cancel)
+            write_file(folder / DONE, json.dumps(result).encode())
+        for path in (*folder.glob("*.part"), *folder.glob("tune-*.safetensors")):
+            path.unlink(missing_ok=True)
+        return result
 
 
 class _Work:
@@ -154,6 +171,28 @@ class _Work:
         runs = split(self.look, busy_frames(self.look, self.options), self.first, self.stop)
         return [f"frames-{a:07d}-{b:07d}" for a, b in runs]
 
+    def place(self, folder: Path, chunk: str) -> tuple[float, float]:
+        """See `JobKind.place`."""
+        efforts, done = self._efforts(), 0.0
+        for name, effort in efforts.items():
+            made = folder / f"{name}.{'part' if FRAMES.fullmatch(name) else 'safetensors'}"
+            done += effort if name != chunk and (name == "look" or made.is_file()) else 0.0
+        whole = sum(efforts.values())
+        return done / whole, efforts.get(chunk, 0.0) / whole
+
+    def _efforts(self) -> dict[str, float]:
+        """Of each chunk, in frames that are aged."""
+        from pipelines.video.plan import busy_frames
+
+        busy = busy_frames(self.look, self.options)
+        steps = TYPICAL_STEPS if self.options.tune_steps is None else self.options.tune_steps
+        efforts = {"look": LOOK_EFFORT * len(self.index)}
+        efforts |= dict.fromkeys(self.tunes(), TUNE_EFFORT * (steps + 10))
+        for name in self.runs():
+            a, b = (int(part) for part in name.split("-")[1:])
+            efforts[name] = float(busy[a:b].sum()) + IDLE_EFFORT * (b - a)
+        return efforts
+
     def tune(self, who: int, shot: int, folder: Path, cancel: CancelToken) -> Iterator[Event]:
         from pipelines.video.aging import VideoAger
 
@@ -194,8 +233,6 @@ class _Work:
         parts = [folder / f"{name}.part" for name in runs]
         quality, span = Quality.of(self.options), (self.first, self.stop)
         notes = join(parts, self.facts, self.index, *span, out, quality, self.recipe(), cancel, tell)
-        for path in (*parts, *(folder / f"{name}.safetensors" for name in self.tunes())):
-            path.unlink(missing_ok=True)
         seen = busy_frames(self.look, self.options)[self.first : self.stop]
         return {
             "files": [str(out)],
@@ -243,9 +280,3 @@ def shown_frame(frame: Any, facts: VideoFacts, side: int) -> Image.Image:
     from pipelines.video.media import small_rgb, upright
 
     return Image.fromarray(upright(small_rgb(frame, side), facts.rotation))
-
-
-def _path(given: Any, what: str) -> Path:
-    if not isinstance(given, str | Path) or not str(given).strip() or "\0" in str(given):
-        raise InputError(f"Give {what}.")
-    return Path(given).expanduser().absolute()
