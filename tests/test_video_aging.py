@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,14 +18,20 @@ from PIL import Image
 from tiny_nets import TinyNets
 from torch import Tensor
 
+from models.aging import Adapter, AgeEncoder, Sam
 from models.errors import Cancelled, EveryageError, InputError
 from models.faces.align import canonical_landmarks
+from models.perceptual import PerceptualLoss
+from models.stylegan2 import Generator
 from pipelines.aging.invert import tune
+from pipelines.aging.nets import AgingNets, SamNets
+from pipelines.aging.personal import PersonalNets
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
 from pipelines.video.aging import VideoAger, stream
 from pipelines.video.aging.ahead import ahead
+from pipelines.video.aging.artist import in_batches
 from pipelines.video.aging.sampling import choose_frames
 from pipelines.video.aging.smoothing import between, neighbours
 from pipelines.video.aging.track import follow
@@ -95,7 +102,7 @@ class Bench:
         self.facts: VideoFacts = open_video(write_video(folder / "clip.mkv", frames))
         self.index: FrameIndex = index_frames(self.facts, CancelToken(), lambda event: None)
         self.ager = VideoAger(runtime, folder)
-        self.nets = Nets()
+        self.nets: AgingNets = Nets()
         self.ager.models.nets = lambda *a, **k: self.nets  # type: ignore[method-assign]
         self.before = planes(frame for frame in read_frames(self.facts, self.index))
 
@@ -163,7 +170,7 @@ def test_noise_moves_the_change_less_than_frame_by_frame(
 ) -> None:
     random, picture = np.random.default_rng(4), smooth_frame(3)
     # Grain that the frames have in common with their change (hair stays hair) is small beside what the codes do.
-    noisy = [np.clip(picture + random.normal(0, 2, picture.shape), 0, 255).astype(np.uint8) for _ in range(FRAMES)]
+    noisy = [np.clip(picture + random.normal(0, 2, picture.shape), 0, 255).astype(np.uint8) for _ in range(10)]
     laid: list[np.ndarray] = []
 
     def lay(frame: av.VideoFrame, change: np.ndarray, weights: np.ndarray, quad: np.ndarray) -> av.VideoFrame:
@@ -172,14 +179,14 @@ def test_noise_moves_the_change_less_than_frame_by_frame(
 
     monkeypatch.setattr(stream, "lay_change", lay)
     trembling = []
-    for cuts in ((), tuple(range(1, FRAMES))):
+    for cuts in ((), tuple(range(1, 10))):
         (tmp_path / str(len(cuts))).mkdir()
-        seen = person(1, landmarks(FRAMES, drift=0))
+        seen = person(1, landmarks(10, drift=0))
         bench = Bench(tmp_path / str(len(cuts)), runtime, noisy, look_of(seen, cuts=cuts))
         laid.clear()
         for first, stop in bench.look.shots.tolist():
             bench.render(aged_to(70, tune_steps=0), first, stop)
-        assert len(laid) == FRAMES
+        assert len(laid) == 10
         trembling.append(float(np.stack(laid).std(axis=0).mean()))
     assert trembling[0] < 0.5 * trembling[1]
 
@@ -346,6 +353,49 @@ def test_means_over_time_stay_within_a_run() -> None:
     assert between(track, 21, 4)[:2] == (21, 25)
     assert track.share[0] == 1 and track.share[29] == 1  # a shot's own ends do not fade
     assert track.share[19] == track.share[21] == pytest.approx(0.2)
+
+
+def sam_nets() -> SamNets:
+    """A SAM of 64 px in the published form."""
+    torch.manual_seed(0)
+    small = {"widths": (8, 8, 16, 16), "blocks": (1, 1, 1, 1), "pyramid": 16}
+    decoder = Generator(32, 32, 64, channel_base=512, channel_max=32)
+    sam = Sam(*(AgeEncoder(channels, 32, decoder.num_ws, 32, **small) for channels in (4, 3)), decoder)
+    return SamNets(sam.eval().requires_grad_(False), PerceptualLoss().eval(), "sam", 0)
+
+
+def personal_nets() -> PersonalNets:
+    """Tiny networks with somebody's own adapter."""
+    base = Nets()
+    torch.manual_seed(1)
+    adapter = Adapter(num_ws=base.own.num_ws, w_dim=16).eval().requires_grad_(False)
+    own = copy.deepcopy(base.synthesis)
+    return PersonalNets("ada", base, adapter, own, (20.0, 60.0), "own", base.perceptual, True, 1)
+
+
+@pytest.mark.parametrize("make", [sam_nets, personal_nets])
+def test_other_models_age_videos_too(bench: Bench, make: Callable[[], AgingNets]) -> None:
+    bench.nets = make()
+    options = aged_to(70, tune_steps=None)
+    whole = bench.render(options, 0, 6)
+    learnt = load(bench.folder / "tune-1-0.safetensors", bench.nets, made_by_of(bench.folder / "tune-1-0.safetensors"))
+    assert learnt is not None and learnt.own == (bench.nets.tune_steps > 0)
+    parts = bench.render(options, 0, 2) + bench.render(options, 2, 6)
+    assert all(np.array_equal(a, b) for a, b in zip(whole, parts, strict=True))
+    assert not np.array_equal(whole[3], bench.before[3])
+
+
+def test_little_memory_takes_smaller_batches() -> None:
+    asked: list[int] = []
+
+    def work(rows: Tensor) -> Tensor:
+        asked.append(len(rows))
+        if len(rows) > 4:
+            raise RuntimeError("out of memory")
+        return rows * 2
+
+    assert torch.equal(in_batches(work, torch.arange(6.0)), torch.arange(6.0) * 2)
+    assert asked == [8, 4, 4]
 
 
 def test_ages_of_the_table() -> None:

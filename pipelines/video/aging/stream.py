@@ -24,8 +24,8 @@ from .artist import BATCH_CPU, BATCH_GPU, Artist, Cast, Drawn, changes
 from .masks import Masks
 from .sampling import to_tensors
 
-LAID_AT_ONCE = 2
-"""Frames that are composed together; on a CPU more of them only leave its caches."""
+LAID_AT_ONCE = 8
+"""Frames that are composed together; on a CPU more of them would leave its caches."""
 Numbered = tuple[int, VideoFrame]
 
 
