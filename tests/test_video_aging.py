@@ -232,6 +232,16 @@ def test_only_the_square_of_the_face_changes(bench: Bench) -> None:
         assert changed.sum() > 0.25 * FACE * FACE
 
 
+def test_the_drawing_itself_takes_the_colours_of_the_frame(tmp_path: Path, runtime: Runtime) -> None:
+    dark = [np.asarray(smooth_frame(3) // 3)] * 2
+    bench = Bench(tmp_path, runtime, dark, look_of(person(1, landmarks(2, drift=0))))
+    drawn = bench.render(aged_to(70, tune_steps=0, detail=0.0), 0, 2)
+    laid = bench.render(aged_to(70, tune_steps=0), 0, 2)
+    middle = (slice(None), slice(60, 100), slice(60, 100))
+    assert np.abs(drawn[0] - bench.before[0])[middle].mean() > np.abs(laid[0] - bench.before[0])[middle].mean()
+    assert drawn[0][0][middle[1:]].mean() == pytest.approx(laid[0][0][middle[1:]].mean(), abs=12)
+
+
 def test_two_people_each_at_their_own_age(tmp_path: Path, runtime: Runtime) -> None:
     frames = [np.concatenate([smooth_frame(5), smooth_frame(6)], axis=1)] * 8
     both = (person(1, landmarks(8, drift=0)), person(2, landmarks(8, left=32 + SIDE, drift=0)))

@@ -82,9 +82,12 @@ class Learner:
         yield Event("tune", "Looking at samples of this shot", 0, steps)
         start = self._start(crops, points, known_age, cancel)
         cancel.check()
-        pivots, inversion = codes_of(self.nets, crops, start.present, start.mean), None
+        inversion = None
         if steps:
-            pictures = enlarge(crops, self.nets.resolution)
+            # The mirror images keep the two sides of the face from being learnt apart; they cost no frame anything.
+            both = torch.cat([crops, crops.flip(3)])
+            pivots = codes_of(self.nets, both, start.present, start.mean)
+            pictures = enlarge(both, self.nets.resolution)
             for event in tune(self.nets, pictures, pivots, steps, cancel, BATCH):
                 inversion = event.value
                 yield dataclasses.replace(event, value=None)
