@@ -63,3 +63,12 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: int) -> str:
+    """ "310 kB", "14 MB", "2.3 GB"."""
+    if count < 1_000_000:
+        return f"{count / 1e3:.0f} kB"
+    if count < 1_000_000_000:
+        return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB"

@@ -12,7 +12,6 @@ from models.errors import Cancelled, EveryageError
 if TYPE_CHECKING:
     from pipelines.console import Progress
     from pipelines.jobs.job import Job
-    from pipelines.jobs.queue import JobQueue
     from pipelines.settings import Settings
 
 
@@ -22,14 +21,13 @@ def do_job(settings: Settings, kind: str, request: dict[str, Any], progress: Pro
     leave: only enqueue it; a worker will come to it. Raises InputError for a request that can't be done, EveryageError
     where the work failed, Cancelled where somebody stopped it.
     """
+    from pipelines.jobs.again import take_up
     from pipelines.jobs.follow import run_here
     from pipelines.jobs.queue import JobQueue
 
     queue = JobQueue(settings)
     try:
-        job = _same(queue, kind, request) or queue.add(kind, request, first=not leave)
-        if job.over:
-            job = queue.resume(job.id)
+        job = take_up(queue, kind, request, first=not leave)
         if leave:
             return job
         try:
@@ -57,17 +55,6 @@ def leave_job(settings: Settings, kind: str, request: dict[str, Any], as_json: b
     facts = {"job": job.id, "kind": job.kind, "title": job.title, "state": job.state, "sentence": sentence}
     print(json.dumps(facts) if as_json else sentence)
     return 0
-
-
-def _same(queue: JobQueue, kind: str, request: dict[str, Any]) -> Job | None:
-    """An unfinished job that asks for the very same."""
-    from pipelines.jobs.kinds import make_kind
-
-    wanted = make_kind(kind, queue.settings).check(request)
-    for job in queue.list(limit=1000, states=("running", "waiting", "cancelled", "failed")):
-        if job.kind == kind and job.request == wanted:
-            return job
-    return None
 
 
 def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: dict[str, Any], as_json: bool) -> int:

@@ -9,14 +9,29 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from photos.people import People
 from pipelines.errors import InputError
 from pipelines.events import CancelToken, Event
 from pipelines.personalize import PersonalizeOptions, PersonalModel, TrainingView
+from pipelines.personalize.job import EvaluateJob, PersonalizeJob
 
 STEPS = 6
+LEARNERS: dict[Path, FakePersonalizer] = {}
+"""Data folder -> the stand-in that its jobs use, see `stand_in`."""
+
+
+def stand_in(patch: pytest.MonkeyPatch) -> None:
+    """Jobs of this process learn with the stand-in of their data folder, if it has one."""
+    real = PersonalizeJob.personalizer
+
+    def personalizer(job: Any) -> Any:
+        return LEARNERS.get(job.settings.data) or real(job)
+
+    for kind in (PersonalizeJob, EvaluateJob):
+        patch.setattr(kind, "personalizer", personalizer)
 
 
 class FakePersonalizer:
@@ -27,6 +42,7 @@ class FakePersonalizer:
         self.reached: dict[str, int] = {}
         self.asked: list[PersonalizeOptions] = []
         self.begun: dict[str, PersonalizeOptions] = {}
+        LEARNERS[data] = self
 
     def model(self, name: str) -> PersonalModel | None:
         person = self.people.get(name)

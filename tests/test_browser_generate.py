@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from pipelines.generate.recipe import restore
 from pipelines.settings import load_settings
+from tests.near_worker import NearWorker
 from ui.server import assemble, launch_options
 from ui.services import Services
 
@@ -33,10 +34,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[str]:
     settings = load_settings(data=tmp_path_factory.mktemp("generate") / "data", port=free_port)
-    blocks = assemble(Services(settings, FakePipeline(steps=2, pause=0.1)))
+    services = Services(settings, FakePipeline(steps=2, pause=0.1))
+    blocks = assemble(services)
+    services.worker = worker = NearWorker(services.jobs)  # type: ignore[assignment]
     blocks.launch(**launch_options(settings), prevent_thread_lock=True)
     yield f"http://127.0.0.1:{free_port}"
     blocks.close(verbose=False)
+    worker.close()
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +183,10 @@ def test_several_pictures_a_gallery_and_a_grid(page: Page) -> None:
     values = [row.locator("td").all_inner_texts() for row in rows.all()]
     assert values[0][2:] == values[1][2:]  # at scale 1 guidance is off
     assert values[2][2:] != values[3][2:]
+    page.reload()  # the comparison is a job: it is there for every tab
+    page.get_by_role("tab", name="Generate").click()
+    unfold(page, "g-compare")
+    expect(page.locator(".ea-g-sheet img")).to_be_visible()
 
 
 def test_what_is_wrong_is_said_and_the_page_goes_on(page: Page) -> None:

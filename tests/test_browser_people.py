@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fake_aging import FakePipeline
 from fake_faces import picture
-from fake_personal import FakePersonalizer
+from fake_personal import LEARNERS, FakePersonalizer, stand_in
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
@@ -22,6 +22,7 @@ from photos.library.tables import AgeSource
 from pipelines.collection import Collection
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
+from tests.near_worker import NearWorker
 from ui.server import assemble, launch_options
 from ui.services import Services
 
@@ -50,16 +51,27 @@ class App:
         self.collection = Collection(Runtime(self.settings), data)
         self.personalizer = FakePersonalizer(data, self.collection.people, pause=0.2)
         given: list[Any] = [FakePipeline(steps=2, pause=0.1), self.collection, self.personalizer]
-        self.blocks = assemble(Services(self.settings, *([] if real else given)))
+        if real:
+            del LEARNERS[data]
+        services = Services(self.settings, *([] if real else given))
+        self.blocks = assemble(services)
+        services.worker = self.worker = NearWorker(services.jobs)  # type: ignore[assignment]
         self.blocks.launch(**launch_options(self.settings), prevent_thread_lock=True)
         self.url = f"http://127.0.0.1:{port}"
+
+    def close(self) -> None:
+        self.blocks.close(verbose=False)
+        self.worker.close()
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[App]:
+    patch = pytest.MonkeyPatch()
+    stand_in(patch)
     served = App(tmp_path_factory.mktemp("people") / "data", free_port)
     yield served
-    served.blocks.close(verbose=False)
+    served.close()
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -361,4 +373,4 @@ def test_the_real_networks_from_a_folder_to_an_aged_photo(
     page.screenshot(path=shots / "people-11-real.png", full_page=True)
     assert trouble == []
     context.close()
-    app.blocks.close(verbose=False)
+    app.close()

@@ -20,11 +20,13 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from models import catalog, foreign
 from pipelines.events import CancelToken
 from pipelines.models import PRESETS, Entry, State, StoredModel, finish
+from pipelines.models.download_job import DownloadJob
 from pipelines.models.web import Manners
 from pipelines.settings import load_settings
+from tests.near_worker import NearWorker
 from ui.models import add, shelf, views, words, work
 from ui.models.work import Step
-from ui.server import build, launch_options, prepare
+from ui.server import assemble, launch_options, prepare
 from ui.services import Run, Services
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
@@ -33,13 +35,17 @@ QUICK = Manners(stall_s=1, tries=3, pause_s=0.01, max_pause_s=0.02, spare_bytes=
 
 
 @pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     monkeypatch.setattr(foreign, "convert_safely", quick_convert)
     settings = load_settings(data=tmp_path / "data")
     made = Services(settings, FakePipeline())
     made.models.manners = QUICK
     prepare(settings, made.served)
-    return made
+    monkeypatch.setattr(DownloadJob, "store", lambda _: made.models)
+    made.worker = worker = NearWorker(made.jobs)  # type: ignore[assignment]
+    yield made
+    worker.close()
+    made.jobs.close()
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, *more: catalog.ModelRecord) -> None:
@@ -196,9 +202,12 @@ def test_a_download_stops_goes_on_and_ends(services: Services, tmp_path: Path, m
 
         def halfway(handler: Any, whole: bytes) -> bool:
             handler.start(200, whole)
-            handler.send(whole[:200_000])
-            time.sleep(0.3)
+            for start in range(0, 200_000, 20_000):
+                handler.send(whole[start : start + 20_000])
+                time.sleep(0.15)
             run.cancel.cancel()
+            while services.download_jobs.running is not None and services.download_jobs.running.job.state == "running":
+                time.sleep(0.05)
             handler.send(whole[200_000:])
             return True
 
@@ -209,6 +218,7 @@ def test_a_download_stops_goes_on_and_ends(services: Services, tmp_path: Path, m
         assert "Go on with the download" in views.detail(entry(services, "tiny"), False)
         last = done(work.act(services, Run(), "download", "tiny"))
         assert last.selected == "tiny" and entry(services, "tiny").state is State.READY
+        assert [job.state for job in services.jobs.list()] == ["done"]  # one job, stopped and gone on with
     assert server.bytes_sent < 2 * len(content)
 
 
@@ -240,7 +250,9 @@ class Served:
 
     def __init__(self, data: Path, port: int, server: Naughty) -> None:
         self.settings, self.server = load_settings(data=data, port=port), server
-        self.blocks = build(self.settings, FakePipeline())
+        services = Services(self.settings, FakePipeline())
+        self.blocks = assemble(services)
+        self.worker = NearWorker(services.jobs)
         self.blocks.launch(**launch_options(self.settings), prevent_thread_lock=True)
         self.url = f"http://127.0.0.1:{port}"
 
@@ -256,6 +268,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator
         app = Served(place / "data", free_port, server)
         yield app
         app.blocks.close(verbose=False)
+        app.worker.close()
     patch.undo()
 
 

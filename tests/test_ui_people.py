@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from fake_aging import FakePipeline
 from fake_faces import NETS, fake_networks, picture
-from fake_personal import STEPS, FakePersonalizer
+from fake_personal import STEPS, FakePersonalizer, stand_in
 
+from photos.library import forgetting
 from photos.library.tables import AgeSource, Belonging, Decision, Face, Use
 from photos.people import FaceView
 from pipelines.collection import Collection
@@ -21,13 +22,16 @@ from pipelines.errors import InputError
 from pipelines.events import CancelToken, Event
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
-from ui import plots
+from tests import near_worker
+from tests.near_worker import NearWorker
+from ui import following, plots
 from ui.age import people as age_people
 from ui.age import result
 from ui.age import work as age_work
 from ui.age.photo import take
 from ui.age.state import BOTH, GLOBAL, Choices, PhotoState, Shelf
-from ui.background import Desk, Task, status
+from ui.background import Desk, Task
+from ui.following import Followed
 from ui.people import acts, crops, form, learn, shown, timeline, words, work
 from ui.people.acts import Outcome
 from ui.people.state import Choice
@@ -50,22 +54,26 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
     made = Services(settings, FakePipeline(), collection, personalizer)  # type: ignore[arg-type]
     prepare(settings, made.served)
     crops.clear()
+    stand_in(monkeypatch)
+    made.worker = worker = NearWorker(made.jobs)  # type: ignore[assignment]
     with fake_networks():
         yield made
+        worker.close()
+    made.jobs.close()
 
 
-def wait(services: Services) -> Task:
-    """The task at the desk, when it has ended."""
-    task = services.desk.task
-    assert task is not None
-    for _ in range(2000):
-        if task.ended is not None:
-            return task
-        threading.Event().wait(0.01)
-    raise AssertionError("the task does not end")
+def wait(services: Services) -> Followed:
+    """The page's job, when it has ended."""
+    return near_worker.wait(services.people_jobs)
 
 
-def bring(services: Services, folder: Path, names: list[str], person: str | None = "Oma", first: int = 0) -> Task:
+def said(services: Services) -> str:
+    """What the page says of its job."""
+    wait(services)
+    return following.status(services.people_jobs, lambda found: work.finished(services, found))
+
+
+def bring(services: Services, folder: Path, names: list[str], person: str | None = "Oma", first: int = 0) -> Followed:
     """Import photos of these names as the form does it."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, name in enumerate(names):
@@ -78,7 +86,7 @@ def bring(services: Services, folder: Path, names: list[str], person: str | None
 def oma(services: Services, tmp_path: Path) -> Services:
     """Six photos of Oma at 20 to 70; of the first one it is not sure that it is she."""
     task = bring(services, tmp_path / "oma", [f"{age}_000{age // 10}.png" for age in range(20, 80, 10)])
-    assert task.ended == "done", task.sentence
+    assert task.ended == "done", task.job.error
     with services.collection.library.session() as session:
         for face in session.query(Face).all():
             face.belonging = Belonging.CONFIRMED if face.age != 20 else Belonging.SUGGESTED
@@ -285,9 +293,9 @@ def test_a_failed_task_says_why_and_a_defect_is_reported() -> None:
 
 
 def test_an_import_ends_on_the_persons_page(oma: Services) -> None:
-    task = oma.desk.task
-    assert task and task.kind == "import" and task.subject == "Oma"
-    assert "Imported: 6 new photos with 6 faces." in status(task)
+    task = oma.people_jobs.current
+    assert task and task.job.kind == "import" and work.whose(oma, task) == "Oma"
+    assert "Imported: 6 new photos with 6 faces." in said(oma)
     person = oma.collection.people.get("Oma")
     assert person.consent is not None and person.ages == (20, 70)
     given = oma.collection.library.consent("Oma")
@@ -303,7 +311,8 @@ def test_uploads_are_copied_and_then_deleted(services: Services) -> None:
     home = order.sources[0].parent
     assert home.is_dir()
     work.start_import(services, order)
-    assert "1 new photo" in status(wait(services)) and not home.exists()
+    assert "1 new photo" in said(services) and not home.exists()
+    assert list((services.settings.data / "uploads").iterdir()) == []
     (photo,) = services.collection.library.photos()
     assert photo.path and photo.path.is_relative_to(services.settings.data / "people")
 
@@ -324,8 +333,13 @@ def test_refused_files_are_listed_with_reasons(services: Services, tmp_path: Pat
 
 
 def test_a_place_that_is_gone_is_a_sentence(services: Services, tmp_path: Path) -> None:
-    work.start_import(services, form.Order((tmp_path / "gone",), False))
-    assert "check the name" in status(wait(services)) and wait(services).ended == "failed"
+    with pytest.raises(InputError, match="check the name"):
+        work.start_import(services, form.Order((tmp_path / "gone",), False))
+    assert services.jobs.list() == []
+    lost = form.Order((upload(services, "a.png"),), True, "Oma", date(2999, 1, 1))
+    with pytest.raises(InputError, match="still to come"):
+        work.start_import(services, lost)
+    assert list((services.settings.data / "uploads").iterdir()) == []
 
 
 # Whose face it is
@@ -442,21 +456,15 @@ def test_forgetting_shows_what_went_and_leaves_nothing_in_memory(oma: Services) 
     assert outcome.choice.what == "forgotten" and oma.collection.people.list() == []
     view = shown.parts(oma, outcome.choice)["view"]
     assert "Oma is forgotten" in view and "<td>6</td>" in view and "Beyond the reach of Everyage" in view
-    assert crops._small.cache_info().currsize == 0 and oma.desk.task is None
+    assert crops._small.cache_info().currsize == 0
+    assert oma.people_jobs.current is None and oma.jobs.list() == []
     assert "Oma" not in shown.parts(oma, Choice())["list"]
 
 
-def test_nothing_is_forgotten_while_something_is_done(oma: Services) -> None:
-    go = threading.Event()
-
-    def busy(_: CancelToken) -> Iterator[Event]:
-        go.wait(5)
-        yield Event("done", "Done")
-
-    oma.desk.begin("group", "", busy)
-    outcome = acts.act(oma, OMA, Said("forget"))
-    go.set()
-    wait(oma)
+def test_nothing_is_forgotten_while_others_are_imported(oma: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting, "WAIT_S", 0.1)
+    with oma.collection.library.store.importing():
+        outcome = acts.act(oma, OMA, Said("forget"))
     assert outcome.kind == "error" and oma.collection.people.get("Oma").faces == 6
 
 
@@ -491,7 +499,7 @@ def test_unnamed_faces_are_grouped_only_with_consent_and_then_named(services: Se
         work.start_group(services, {})
     work.start_group(services, {"consent": "yes"})
     task = wait(services)
-    assert task.ended == "done" and task.result == 2 and "Name those that you know" in status(task)
+    assert task.ended == "done" and task.result["groups"] == 2 and "Name those that you know" in said(services)
     given = services.collection.library.consent()
     assert given and given.text == words.COLLECTION_CONSENT
     view = shown.parts(services, choice)["view"]
@@ -528,11 +536,11 @@ def test_training_shows_previews_curves_and_then_its_card(oma: Services) -> None
     assert "5 photos" in shown.parts(oma, OMA)["learn"] and "Learn how Oma ages" in shown.parts(oma, OMA)["learn"]
     work.start_training(oma, "Oma", {"preset": "official", "steps": "6"})
     task = wait(oma)
-    assert task.ended == "done" and "Everyage knows how Oma ages" in status(task)
+    assert task.ended == "done" and "Everyage knows how Oma ages" in said(oma)
     asked = oma.personalizer.asked[0]  # type: ignore[attr-defined]
     assert (asked.preset, asked.steps) == ("official", 6)
-    view = task.shown["train"]
-    assert view.step == 6 and view.preview is not None  # that of step 5
+    view = work.training_view(task)
+    assert view is not None and view.step == 6 and view.preview is not None  # that of step 5
     going = learn.going(view, "Oma")
     assert "step 6 of 6" in going and going.count("<polyline") == 2 and 'alt="Oma at several ages' in going
     card = shown.parts(oma, OMA)["learn"]
@@ -541,11 +549,11 @@ def test_training_shows_previews_curves_and_then_its_card(oma: Services) -> None
 
 def test_a_stopped_training_goes_on(oma: Services) -> None:
     oma.personalizer.pause = 0.05  # type: ignore[attr-defined]
-    task = work.start_training(oma, "Oma", {"preset": "everyage", "steps": ""})
-    while task.version < 4:
+    work.start_training(oma, "Oma", {"preset": "everyage", "steps": ""})
+    while oma.personalizer.unfinished("Oma") is None:
         threading.Event().wait(0.01)
-    oma.desk.stop()
-    assert "Stopped. What is done is kept" in status(wait(oma))
+    oma.people_jobs.stop()
+    assert "Stopped. What is done is kept" in said(oma)
     reached = oma.personalizer.unfinished("Oma")
     assert reached and reached < STEPS and f"Go on from step {reached}" in shown.parts(oma, OMA)["learn"]
     work.start_training(oma, "Oma", {"go": "on", "preset": "official"})
@@ -557,7 +565,21 @@ def test_a_stopped_training_goes_on(oma: Services) -> None:
 def test_wrong_settings_of_training_are_a_sentence(oma: Services, fields: dict[str, str]) -> None:
     with pytest.raises(InputError):
         work.start_training(oma, "Oma", fields)
-    assert oma.desk.running is None
+    assert oma.people_jobs.running is None
+
+
+def test_several_are_queued_and_each_is_told(oma: Services, tmp_path: Path) -> None:
+    oma.personalizer.pause = 0.05  # type: ignore[attr-defined]
+    first = work.start_training(oma, "Oma", {})
+    second = work.start_group(oma, {"consent": "yes"})
+    assert second.before == 1 and oma.people_jobs.running is not None
+    assert oma.people_jobs.running.job.id == first.job.id  # the page shows the one that runs
+    assert "1 job before it" in following.line(second, str)
+    assert work.start_training(oma, "Oma", {}).job.id == first.job.id  # the same again is the same
+    assert "disabled" in shown.parts(oma, OMA)["learn"]
+    wait(oma)
+    assert [job.state for job in oma.jobs.list() if job.kind != "import"] == ["done", "done"]
+    assert "The faces are grouped" in said(oma)
 
 
 def test_too_few_photos_are_said_instead_of_the_form(services: Services, tmp_path: Path) -> None:
@@ -570,13 +592,14 @@ def test_too_few_photos_are_said_instead_of_the_form(services: Services, tmp_pat
 
 
 def test_measuring_ends_with_a_report_to_fetch(oma: Services) -> None:
-    work.start_evaluation(oma, "Oma")
-    assert "has not been learnt yet" in status(wait(oma))
+    with pytest.raises(InputError, match="has not been learnt yet"):
+        work.start_evaluation(oma, "Oma")
     work.start_training(oma, "Oma", {})
     wait(oma)
     work.start_evaluation(oma, "Oma")
-    report = wait(oma).result
-    assert report.is_relative_to(oma.served) and "How Oma ages" in report.read_text()
+    report = work.report(oma, wait(oma))
+    assert report is not None and report.is_relative_to(oma.served) and "How Oma ages" in report.read_text()
+    assert report.name == "How-Oma-ages.html" and work.report(oma, wait(oma)) == report
 
 
 # On the Age page

@@ -36,7 +36,7 @@ from pipelines.runtime import Runtime
 from pipelines.settings import Settings
 from tests import tiny_diffusion
 from tests.fake_faces import NETS, fake_networks, picture
-from tests.fake_personal import STEPS, FakePersonalizer
+from tests.fake_personal import STEPS, FakePersonalizer, stand_in
 from tests.whole_jobs import do_chunks, do_job
 
 pytestmark = pytest.mark.filterwarnings("ignore:SaRA's authors advise")
@@ -277,10 +277,8 @@ def test_grouping(people: People, settings: Settings, album: Path, tmp_path: Pat
 def learner(people: People, settings: Settings, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Somebody with photos, and a quick training."""
     do_job(an_import(settings), {"sources": [album], "person": NAME}, tmp_path / "import")
-    fake = FakePersonalizer(settings.data, people)
-    for kind in (PersonalizeJob, EvaluateJob):
-        monkeypatch.setattr(kind, "personalizer", lambda self: fake)
-    return fake
+    stand_in(monkeypatch)
+    return FakePersonalizer(settings.data, people)
 
 
 def test_learning_a_person(learner: FakePersonalizer, settings: Settings, tmp_path: Path) -> None:

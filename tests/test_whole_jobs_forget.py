@@ -22,6 +22,7 @@ from pipelines.events import CancelToken
 from pipelines.forgetting import forget
 from pipelines.jobs.job import Job
 from pipelines.jobs.kind import JobKind, Tell
+from pipelines.jobs.notes import Notes
 from pipelines.jobs.queue import JobQueue
 from pipelines.jobs.worker import work
 from pipelines.settings import Settings
@@ -76,8 +77,9 @@ def ended(queue: JobQueue, kind: str, request: dict[str, Any], files: list[Path]
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"made")
-    queue.ledger.start(job.id, 1)
-    assert queue.ledger.end(job.id, 1, {"files": [str(path) for path in files]})
+    notes = Notes(queue.ledger)
+    notes.start(job.id, 1)
+    assert notes.end(job.id, 1, {"files": [str(path) for path in files]})
     return job
 
 

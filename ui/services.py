@@ -16,6 +16,7 @@ from photos.originals import Originals
 from pipelines.events import CancelToken
 from pipelines.models import ModelStore
 from ui.background import Desk
+from ui.following import JobDesk
 
 if TYPE_CHECKING:
     from pipelines.aging import AgingPipeline
@@ -102,6 +103,10 @@ class Services:
         self.generate_runs = Runs()
         self.video_runs = Runs()
         self.desk = Desk(self.report)
+        self.people_jobs = JobDesk(lambda: self.jobs, "import", "group", "personalize", "evaluate")
+        self.finetune_jobs = JobDesk(lambda: self.jobs, "finetune")
+        self.download_jobs = JobDesk(lambda: self.jobs, "download")
+        self.grid_jobs = JobDesk(lambda: self.jobs, "generate")
         # Looking through a clip has a desk of its own: it is short, and a training must not keep it waiting.
         self.video_desk = Desk(self.report)
         self.handed: dict[tuple[str, int, int], Path] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from ui.services import Services
 HOME = "import"  # the folder of uploads
 MOST_FOLDERS = 16  # levels of folders that an upload keeps
 CLIPS = "clips"  # in the data folder: uploaded videos
+UPLOADS = "uploads"  # in the data folder: photos for imports
+SETTLED_S = 3600  # an upload has a job by then, or never gets one
 KEPT_S = 7 * 86400  # as long as an upload waits for a job
 
 
@@ -33,10 +37,37 @@ def gather(services: Services, files: Sequence[tuple[Path, str]]) -> tuple[Path,
     return tuple(sorted(home.iterdir()))
 
 
+def keep_uploads(services: Services, uploads: Sequence[Path]) -> tuple[Path, ...]:
+    """Move gathered files to where they stay, also over a restart, until their job has taken them in."""
+    sweep_uploads(services, time.time())
+    home = services.settings.data / UPLOADS / secrets.token_hex(8)
+    home.mkdir(parents=True, mode=0o700)
+    kept = shutil.move(uploads[0].parent, home / HOME)
+    return tuple(sorted(Path(kept).iterdir()))
+
+
+def discard_uploads(services: Services, uploads: Sequence[Path]) -> None:
+    """Delete kept files that no job took."""
+    from pipelines.collection_job import remove_uploads
+
+    remove_uploads(services.settings.data, uploads)
+
+
+def sweep_uploads(services: Services, now: float) -> None:
+    """Delete kept files whose job was deleted. now: seconds since 1970."""
+    homes = [home for home in (services.settings.data / UPLOADS).glob("*") if now - home.stat().st_mtime > SETTLED_S]
+    requests = [job.request for job in services.jobs.list(limit=1_000_000)] if homes else []
+    needed = [str(source) for request in requests for source in request.get("sources") or ()]
+    for home in homes:
+        if not any(Path(source).is_relative_to(home) for source in needed):
+            shutil.rmtree(home, ignore_errors=True)
+
+
 def given_name(services: Services, path: str) -> str:
     """What the person calls a file: an upload's name with its folders, any other file's path."""
     parts = Path(path).parts
-    if not Path(path).is_relative_to(services.served.parent) or HOME not in parts:
+    homes = (services.served.parent, services.settings.data / UPLOADS)
+    if not any(Path(path).is_relative_to(home) for home in homes) or HOME not in parts:
         return path
     return "/".join(parts[parts.index(HOME) + 1 :])
 

@@ -14,6 +14,7 @@ from pipelines.jobs.job import Job, State
 from pipelines.jobs.kinds import KINDS, make_kind
 from pipelines.jobs.ledger import Ledger
 from pipelines.jobs.results import remove
+from pipelines.jobs.scrub import busy
 from pipelines.settings import Settings
 
 ID_BYTES = 5
@@ -77,6 +78,10 @@ class JobQueue:
             shutil.rmtree(folder, ignore_errors=True)  # a worker that still writes there removes the rest
             gone.append(folder)
         return gone
+
+    def busy(self, job_id: str) -> bool:
+        """Whether a worker is at this job, also one that was cancelled and is on its way to an end."""
+        return busy(self.ledger, [job_id])
 
     def clear(self) -> int:
         """Remove all jobs that are over, not what they made; how many there were."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from models.errors import InputError
+from pipelines.console import size
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.whole import Stages, WholeJob, only_known
 from pipelines.models.store import ModelStore
@@ -37,10 +39,18 @@ class DownloadJob(WholeJob):
         store = self.store()
         stored = store.get(request["model"]).stored
         if stored is None:
-            yield from store.download(request["model"], cancel)
+            for event in store.download(request["model"], cancel):
+                yield replace(event, message=_message(event))
         else:
             store.forget_download(stored.id)
             yield Event("done", f"{stored.title} is here", 1, 1, value=stored)
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         return {"files": [], "model": value.id, "title": value.title, "path": str(value.path), "bytes": value.bytes}
+
+
+def _message(event: Event) -> str:
+    """With how much has arrived."""
+    if event.stage != "download" or not event.done:
+        return event.message
+    return f"{event.message}: {size(event.done)}" + (f" of {size(event.total)}" if event.total else "")

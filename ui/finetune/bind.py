@@ -10,7 +10,6 @@ import gradio as gr
 
 from pipelines.errors import EveryageError
 from ui import views
-from ui.background import Task
 from ui.finetune import form, panels, work
 from ui.services import Services
 from ui.widgets import Said
@@ -32,7 +31,7 @@ class Page:
     panels: panels.Panels
 
     def __post_init__(self) -> None:
-        self.seen = gr.State((0, 0))  # the number and version of the task that the tab has drawn last
+        self.seen = gr.State(())  # the numbers and versions of the look and the job that the tab has drawn last
         self.timer = gr.Timer(EVERY, active=False)
 
     @property
@@ -57,22 +56,15 @@ def bind(tab: gr.Tab, page: Page) -> None:
     services, shown = page.services, page.panels
 
     def entered() -> Updates:
-        return page.guarded(
-            lambda: panels.show(shown, services) | {page.timer: gr.Timer(active=services.desk.running is not None)}
-        )
+        return page.guarded(lambda: panels.show(shown, services) | {page.timer: gr.Timer(active=work.busy(services))})
 
-    def begun(task: Task) -> Updates:
+    def begun(number: int) -> Updates:
         updates = panels.show(shown, services) | {page.timer: gr.Timer(active=True)}
-        return updates | {shown.form: form.view(services, task.number)}
+        return updates | {shown.form: form.view(services, number)}
 
     def sent(event: gr.EventData) -> Updates:
         said = Said.of(event)
-
-        def start() -> Updates:
-            services.desk.require_free()
-            return begun(work.start(services, form.read(services, said.fields, said.files)))
-
-        return page.guarded(start)
+        return page.guarded(lambda: begun(work.start(services, form.read(services, said.fields, said.files))))
 
     def pressed(event: gr.EventData) -> Updates:
         said = Said.of(event)
@@ -88,18 +80,19 @@ def bind(tab: gr.Tab, page: Page) -> None:
 
         return page.guarded(act)
 
-    def look(seen: tuple[int, int]) -> Updates:
-        task = services.desk.task
-        now = (task.number, task.version) if task else (0, 0)
-        if task is None or now == tuple(seen):
-            return {page.timer: gr.Timer(active=services.desk.running is not None)}
+    def look(seen: tuple[Any, ...]) -> Updates:
+        task, found, news = services.desk.task, services.finetune_jobs.current, services.finetune_jobs.news
+        now = tuple((one.number, one.version) if one else (0, 0) for one in (task, found, news))
+        if now == tuple(map(tuple, seen)):
+            return {page.timer: gr.Timer(active=work.busy(services))}
+        ended = [one.number for one in (task, found, news) if one is not None and one.ended is not None]
         updates = {page.seen: now} | panels.show_work(shown, services)
-        if task.ended is not None:
-            updates |= panels.show(shown, services) | {page.timer: gr.Timer(active=False)}
+        if ended:
+            updates |= panels.show(shown, services) | {page.timer: gr.Timer(active=work.busy(services))}
         return updates
 
     def stop() -> Updates:
-        services.desk.stop()
+        work.stop(services)
         return panels.show_work(shown, services)
 
     tab.select(entered, None, page.outputs, **HIDDEN)

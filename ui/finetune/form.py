@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pipelines.finetune.settings import FinetuneSettings
 
 KINDS = ".jpg,.jpeg,.png,.webp,.heic,.heif,.txt,.caption,.jsonl"
-GIVEN = "given-"
-"""How folders of uploads begin, beside the trainings; they go when the adapter is made."""
 NOTHING = "First give pictures: drop them, choose files or a folder, write where they lie, or name somebody."
 UP_FRONT = ("sara", "wara", "lora")
 STRENGTHS = {
@@ -178,6 +176,8 @@ def settings_of(fields: Mapping[str, str]) -> FinetuneSettings:
 
 def keep_given(services: Services, files: Sequence[tuple[Path, str]]) -> Path:
     """Move uploads to where they stay until the adapter is made, also over a restart of the app."""
+    from pipelines.finetune.stored import GIVEN
+
     waiting = gather(services, files)
     home = waiting[0].parent
     target = services.settings.data / "finetune" / f"{GIVEN}{home.parent.name[:16]}"

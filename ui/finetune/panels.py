@@ -14,7 +14,8 @@ from photos.opening import open_photo
 from pipelines.errors import EveryageError
 from ui import views as common
 from ui.background import status
-from ui.finetune import form, views
+from ui.finetune import form, views, work
+from ui.following import status as jobs_status
 from ui.pictures import data_uri
 from ui.services import Services
 from ui.widgets import STATIC, live, plain
@@ -59,9 +60,8 @@ def render(services: Services) -> Panels:
 
 def show(panels: Panels, services: Services) -> dict[Any, Any]:
     """The updates for the whole page."""
-    busy = services.desk.running is not None
     return {
-        panels.waiting: views.waiting(services.finetuner.unfinished(), busy),
+        panels.waiting: views.waiting(work.waiting(services)),
         panels.adapters: views.adapters(cards(services)),
     } | show_work(panels, services)
 
@@ -69,20 +69,28 @@ def show(panels: Panels, services: Services) -> dict[Any, Any]:
 def show_work(panels: Panels, services: Services) -> dict[Any, Any]:
     """The updates for how the server's work goes."""
     return {
-        panels.status: status(services.desk.task),
-        panels.stop: gr.Button(visible=services.desk.running is not None),
+        panels.status: show_status(services),
+        panels.stop: gr.Button(visible=work.busy(services)),
         panels.going: show_going(services),
     }
 
 
 def show_going(services: Services) -> str:
-    """The training that goes on, or what a look at a folder found."""
-    task = services.desk.task
-    if task is None or task.kind not in ("finetune", "look"):
-        return ""
-    if task.kind == "look":
-        return views.looked(task.result) if task.ended == "done" else ""
-    return "" if task.ended == "done" else views.going(task.shown.get("train"), task.shown.get("check"))
+    """What a look at a folder found, and the training that goes on."""
+    look, found = services.desk.task, services.finetune_jobs.current
+    looked = views.looked(look.result) if look is not None and look.ended == "done" else ""
+    if found is None or found.ended == "done":
+        return looked
+    return looked + views.going(work.training_view(found), found.view.get("problems", ()), found.view.get("more", 0))
+
+
+def show_status(services: Services) -> str:
+    """How far a look is, and how far the training."""
+    look, jobs = services.desk.task, services.finetune_jobs
+    training = jobs_status(jobs, work.finished, "Getting ready")
+    if look is None:
+        return training
+    return status(look) + (training if jobs.running is not None else "")
 
 
 def cards(services: Services) -> list[tuple[str, str, dict[str, Any], str]]:

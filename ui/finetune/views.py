@@ -13,17 +13,16 @@ from ui.pictures import data_uri
 
 if TYPE_CHECKING:
     from pipelines.finetune.finetuner import FinetuneView, Looked
-    from pipelines.finetune.folder import TrainingFolder
     from pipelines.finetune.stored import Unfinished
 
 SHOWN = 40
 """Problems that are told one by one."""
 
 
-def going(view: FinetuneView | None, folder: TrainingFolder | None) -> str:
-    """How training goes: samples over time, the loss, and what is wrong with the pictures."""
+def going(view: FinetuneView | None, wrong: Sequence[str], more: int = 0) -> str:
+    """How training goes: samples over time, the loss, and what is wrong with the pictures (`more` are not named)."""
     if view is None:
-        return f'<div class="ea-section">{problems(folder)}</div>' if folder is not None and folder.problems else ""
+        return f'<div class="ea-section">{problems(wrong, more)}</div>' if wrong else ""
     strip = ""
     if view.strip is not None:
         strip = (
@@ -33,18 +32,18 @@ def going(view: FinetuneView | None, folder: TrainingFolder | None) -> str:
         )
     curve = plots.curves({"loss": view.losses})
     title = f"Learning: step {view.step:,} of {view.steps:,}"
-    return f'<div class="ea-section"><h3>{title}</h3>{strip}{curve}{problems(folder)}</div>'
+    return f'<div class="ea-section"><h3>{title}</h3>{strip}{curve}{problems(wrong, more)}</div>'
 
 
-def problems(folder: TrainingFolder | None) -> str:
+def problems(wrong: Sequence[str], more: int = 0) -> str:
     """What is wrong with the files of a folder, named one by one."""
-    if folder is None or not folder.problems:
+    if not wrong:
         return ""
-    items = "".join(f"<li>{escape(problem.words)}</li>" for problem in folder.problems[:SHOWN])
-    rest = len(folder.problems) - SHOWN
-    more = f"<li>and {rest:,} more</li>" if rest > 0 else ""
+    items = "".join(f"<li>{escape(words)}</li>" for words in wrong[:SHOWN])
+    rest = len(wrong) - SHOWN + more if len(wrong) > SHOWN else more
+    left = f"<li>and {rest:,} more</li>" if rest > 0 else ""
     return (
-        f'<div><b>About the pictures</b><ul class="ea-hints" aria-label="About the pictures">{items}{more}</ul></div>'
+        f'<div><b>About the pictures</b><ul class="ea-hints" aria-label="About the pictures">{items}{left}</ul></div>'
     )
 
 
@@ -55,23 +54,23 @@ def looked(found: Looked) -> str:
     words += [f"It would go on from step {found.step:,}."] if found.step else []
     captions = list(dict.fromkeys(p.caption or "no caption" for p in found.folder.pictures))[:5]
     items = "".join(f"<li>{escape(caption[:200])}</li>" for caption in captions)
+    wrong = [problem.words for problem in found.folder.problems]
     return f"""
 <div class="ea-section"><h3>{count:,} {"picture" if count == 1 else "pictures"} to learn from</h3>
 <p>{escape(" ".join(word for word in words if word))} About {found.forecast.trainable:,} weights would be trained.</p>
-<div><b>Captions</b><ul class="ea-hints" aria-label="Captions">{items}</ul></div>{problems(found.folder)}</div>"""
+<div><b>Captions</b><ul class="ea-hints" aria-label="Captions">{items}</ul></div>{problems(wrong)}</div>"""
 
 
-def waiting(trainings: Sequence[Unfinished], busy: bool) -> str:
+def waiting(trainings: Sequence[Unfinished]) -> str:
     """Trainings that were stopped. Says "go_on" or "forget" with the key."""
     if not trainings:
         return ""
-    blocked = " disabled" if busy else ""
     items = "".join(
         f'<li class="ea-row ea-between"><span><b>{escape(one.title)}</b> {escape(one.settings.method)}, stopped at '
         f'step {one.step:,} of {one.settings.steps:,}</span><span class="ea-row">'
-        f'<button type="button" class="ea-m-button ea-m-main" data-act="go_on" data-id="{one.key}"{blocked}>Go on'
+        f'<button type="button" class="ea-m-button ea-m-main" data-act="go_on" data-id="{one.key}">Go on'
         f'</button><button type="button" class="ea-m-button" data-act="forget" data-id="{one.key}" '
-        f'data-confirm="Really delete?" aria-label="Delete the training {escape(one.title)}"{blocked}>Delete</button>'
+        f'data-confirm="Really delete?" aria-label="Delete the training {escape(one.title)}">Delete</button>'
         f"</span></li>"
         for one in trainings
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from ui.widgets import Said
 Updates = dict[Any, Any]
 HIDDEN = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE = HIDDEN | {"queue": False}
+FOLLOW = HIDDEN | {"concurrency_id": "follow", "concurrency_limit": 8}  # looking how far a job is
 EXPERT = ("method", "eta", "norm", "momentum")
 ON_STAGE = (
     "(...given) => { if (innerWidth < 760) document.querySelector('#g-result')"
@@ -129,8 +131,25 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
     def comparing(request: gr.Request, words: str, axes: str, shelf: Shelf, *given: Any) -> Iterator[Updates]:
         run = runs.get(str(request.session_hash))
         if run is not None:
-            yield from _show(page, request, run, work.compare(services, run, Form.given(given), axes), words)
+            steps = work.compare(services, run, Form.given(given), axes)
+            yield from _show(page, request, run, steps, words, waits=False)
             yield result.show(page.result, shelf)  # in place of the last preview
+
+    def following(request: gr.Request, words: str, shelf: Shelf) -> Iterator[Updates]:
+        """A tab that was opened while a comparison goes on follows it."""
+        yield {page.shelf: shelf}  # a generator that says nothing would empty the page
+        session = str(request.session_hash)
+        if runs.get(session) is None and services.grid_jobs.current is not None:
+            run = runs.start(session)
+            yield from _show(page, request, run, work.following(services, run), words, waits=False)
+            yield result.show(page.result, shelf)
+
+    def resuming(request: gr.Request, words: str, shelf: Shelf) -> Iterator[Updates]:
+        """After a picture, a comparison that still goes on is followed again."""
+        if services.grid_jobs.running is not None:
+            yield from following(request, words, shelf)
+        else:
+            yield {page.shelf: shelf}
 
     def stop(request: gr.Request) -> Updates:
         if runs.cancel(str(request.session_hash)):
@@ -142,24 +161,31 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
 
     queue = {"concurrency_id": "generate", "concurrency_limit": 1, **HIDDEN}
     form = [page.gallery.search, page.shelf, panel.start, *panel.inputs]
-    for button, work_of, inputs in (
-        (panel.run, generate, form),
-        (panel.again, again, form),
-        (page.compare.run, comparing, [page.gallery.search, page.compare.axes, page.shelf, *panel.inputs]),
+    compared = [page.gallery.search, page.compare.axes, page.shelf, *panel.inputs]
+    for button, work_of, inputs, where in (
+        (panel.run, generate, form, queue),
+        (panel.again, again, form, queue),
+        (page.compare.run, comparing, compared, FOLLOW),
     ):
         begun = button.click(begin, None, [page.result.status, page.result.stop], js=ON_STAGE, **AT_ONCE)
-        begun.then(work_of, inputs, page.outputs, **queue)
+        made = begun.then(work_of, inputs, page.outputs, **where)
+        if where is queue:  # what a comparison became meanwhile
+            made.then(resuming, [page.gallery.search, page.shelf], page.outputs, **FOLLOW)
+    app.load(following, [page.gallery.search, page.shelf], page.outputs, **FOLLOW)
     page.result.stop.click(stop, None, page.result.status, **AT_ONCE)
     app.unload(closed)
 
 
 def _show(
-    page: Page, request: gr.Request, run: Run, steps: Iterator[work.Step], words: str
+    page: Page, request: gr.Request, run: Run, steps: Iterator[work.Step], words: str, waits: bool = True
 ) -> Generator[Updates, None, Shelf | None]:
-    """The updates of each step; the run ends with them, also when the tab was closed. Returns the last result."""
+    """The updates of each step; the run ends with them, also when the tab was closed. Returns the last result.
+
+    waits: the pictures are made here, for a person who waits for them; jobs stand still meanwhile.
+    """
     shelf = None
     try:
-        with page.services.interactive():
+        with page.services.interactive() if waits else nullcontext():
             for step in steps:
                 updates: Updates = {page.result.status: step.status, page.result.stop: gr.Button(visible=step.busy)}
                 if step.preview:
@@ -169,10 +195,10 @@ def _show(
                     updates |= {page.shelf: step.shelf, page.gallery.cards: page.show_gallery(words)}
                     updates |= result.show(page.result, step.shelf)
                 if step.grid is not None:
-                    grid, path = step.grid
-                    picture = Picture(data_uri(grid.image, 2400, 95), f"Grid of {len(grid.table())} pictures")
-                    updates |= {page.compare.sheet: own.sheet(picture, grid.table()),
-                                page.compare.download: gr.DownloadButton(value=str(path), visible=True)}  # fmt: skip
+                    grid = step.grid
+                    picture = Picture(data_uri(grid.image, 2400, 95), f"Grid of {len(grid.table)} pictures")
+                    updates[page.compare.sheet] = own.sheet(picture, grid.table)
+                    updates[page.compare.download] = gr.DownloadButton(value=str(grid.file), visible=True)
                 yield updates
     finally:
         run.cancel.cancel()

@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from photos.results import save_image
 from pipelines.errors import Cancelled, EveryageError
 from ui import views
+from ui.following import Followed, follow, line
 from ui.generate.result import Shelf
 from ui.generate.state import Form
+from ui.handout import hand_out
 from ui.services import Run, Services
 
 if TYPE_CHECKING:
-    from pipelines.generate.compare import Grid
     from pipelines.generate.generator import Generated
+
+
+STOPPED = "Stopped. The pictures that are made are kept, and the same comparison goes on from there."
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A comparison: one picture, its figures, and the file that the browser may fetch."""
+
+    image: Image.Image
+    table: list[dict[str, Any]]
+    file: Path
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Step:
     busy: bool = True
     preview: list[Image.Image] | None = None
     shelf: Shelf | None = None
-    grid: tuple[Grid, Path] | None = None
+    grid: Sheet | None = None
 
 
 def make(
@@ -83,19 +95,34 @@ def _pictures(
             yield Step(views.progress(event.message, event.fraction, event.seconds_left), preview=event.value)
 
 
-def _grid(services: Services, run: Run, form: Form, axes: str) -> Iterator[Step]:
-    from pipelines.generate.axes import parse_axes
-    from pipelines.generate.compare import grid
+def following(services: Services, run: Run) -> Iterator[Step]:
+    """The comparison that goes on, or the last one, for a tab that was opened meanwhile; nothing if there is none."""
+    found = services.grid_jobs.current
+    if found is not None:
+        yield from _guarded(services, run, lambda: _followed(services, run, found))
 
-    for event in grid(services.generator, form.settings(), parse_axes(axes), run.cancel):
-        if event.stage == "done":
-            made: Grid = event.value
-            path = services.new_file("comparison", ".png")
-            save_image(made.image, path, {"kind": "grid", "axes": axes, "table": made.table()[:50]})
-            yield Step(views.note("The comparison is done.", "good"), busy=False, grid=(made, path))
-        else:
-            preview = event.value if event.stage == "sample" else None
-            yield Step(views.progress(event.message, event.fraction, event.seconds_left), preview=preview)
+
+def _grid(services: Services, run: Run, form: Form, axes: str) -> Iterator[Step]:
+    """A job, so that it goes on without the page."""
+    request = {"settings": form.settings().model_dump(mode="json"), "axes": axes}
+    return _followed(services, run, services.grid_jobs.begin("generate", request))
+
+
+def _followed(services: Services, run: Run, begun: Followed) -> Iterator[Step]:
+    for found in follow(services.grid_jobs, begun, run):
+        told = line(found, lambda _: "The comparison is done.", "Waiting for its turn", STOPPED)
+        preview = found.job.told.preview
+        shown = [_opened(preview)] if preview is not None and preview.is_file() and not found.job.over else None
+        grid = None
+        if found.ended == "done":
+            path = Path(found.result["files"][0])
+            grid = Sheet(_opened(path), found.result["table"], hand_out(services, path))
+        yield Step(told, busy=found.ended is None, preview=shown, grid=grid)
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def _served(services: Services, prompt: str, image: Path) -> Path:

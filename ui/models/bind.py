@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines.errors import EveryageError
 from ui import views
 from ui.models import add, detail, shelf, work
 from ui.models.words import keys
@@ -17,6 +18,7 @@ Updates = dict[Any, Any]
 HIDDEN = {"show_progress": "hidden", "api_visibility": "private"}
 AT_ONCE = HIDDEN | {"queue": False}
 PRESS = HIDDEN | {"concurrency_id": "presses", "concurrency_limit": 8}  # in the queue, without which no notice pops up
+FOLLOW = HIDDEN | {"concurrency_id": "models", "concurrency_limit": 8}  # most of it is looking how far a job is
 # The panel that says what is done and how far it is must be seen, on narrow screens and after scrolling.
 TO_DETAIL = """(...given) => {
   const panel = document.querySelector('#model-panel');
@@ -104,6 +106,8 @@ def _bind_work(app: gr.Blocks, page: Page) -> None:
         if event.act in work.QUICK:  # done here, beside a download, which goes on
             *_, step = work.act(page.services, Run(), *asked)
             return page.show(selected) | {page.detail.status: step.status, page.asked: ("", "")}
+        if asked[0] == "download" and runs.get(str(request.session_hash)) is not None:
+            return _queue(page, asked[1])
         return {page.asked: asked} | _busy(page) if _start(page, request) else {page.asked: ("", "")}
 
     def go(request: gr.Request, asked: tuple[str, str], selected: str) -> Iterator[Updates]:
@@ -119,11 +123,18 @@ def _bind_work(app: gr.Blocks, page: Page) -> None:
     def closed(request: gr.Request) -> None:
         runs.drop(str(request.session_hash))
 
+    def again(request: gr.Request, selected: str) -> Iterator[Updates]:
+        """A tab that was opened while a download goes on follows it."""
+        yield {page.asked: ("", "")}  # as above
+        session = str(request.session_hash)
+        if runs.get(session) is None and page.services.download_jobs.running is not None:
+            mine = runs.start(session)
+            yield from _show(page, request, mine, work.following(page.services, mine), selected)
+
+    app.load(again, page.selected, page.outputs, **FOLLOW)
     for widget in (page.shelf.top, page.detail.view):
         begun = widget.click(begin, page.selected, page.outputs, js=TO_DETAIL, trigger_mode="multiple", **PRESS)
-        begun.then(
-            go, [page.asked, page.selected], page.outputs, concurrency_id="models", concurrency_limit=2, **HIDDEN
-        )
+        begun.then(go, [page.asked, page.selected], page.outputs, **FOLLOW)
     page.detail.stop.click(stop, None, page.outputs, **AT_ONCE)
     app.unload(closed)
 
@@ -148,7 +159,7 @@ def _bind_add(page: Page) -> None:
 
     begun = panel.run.click(begin, None, page.outputs, js=TO_DETAIL, trigger_mode="multiple", **PRESS)
     inputs = [page.asked, page.selected, panel.file, panel.place, panel.what, panel.name]
-    begun.then(go, inputs, page.outputs, concurrency_id="models", concurrency_limit=2, **HIDDEN)
+    begun.then(go, inputs, page.outputs, **FOLLOW)
     panel.what.change(lambda what: gr.Textbox(visible=what == add.MINE), panel.what, panel.name, **AT_ONCE)
 
 
@@ -176,6 +187,15 @@ def _show(
     finally:
         mine.cancel.cancel()
         page.services.model_runs.finish(str(request.session_hash), mine)
+
+
+def _queue(page: Page, id: str) -> Updates:
+    """Another download behind the one that this tab follows."""
+    try:
+        gr.Info(work.queue_download(page.services, id), title="Queued")
+    except EveryageError as error:
+        gr.Info(str(error), title="Not queued")
+    return {page.asked: ("", "")}
 
 
 def _start(page: Page, request: gr.Request) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pipelines.console import size
 from pipelines.models import Entry, State
 
 STATES = {
@@ -31,15 +32,6 @@ def key(entry: Entry) -> str:
 def keys(entry: Entry) -> set[str]:
     """All that this model may be called by."""
     return {entry.id, key(entry)}
-
-
-def size(count: int) -> str:
-    """ "310 kB", "14 MB", "2.3 GB"."""
-    if count < 1_000_000:
-        return f"{count / 1e3:.0f} kB"
-    if count < 1_000_000_000:
-        return f"{count / 1e6:.0f} MB"
-    return f"{count / 1e9:.1f} GB"
 
 
 def day(iso: str) -> str:

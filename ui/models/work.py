@@ -11,12 +11,14 @@ from pipelines.errors import Cancelled, EveryageError, InputError
 from pipelines.events import Event
 from pipelines.models import StoredModel, Verdict, is_repository
 from ui import views
+from ui.following import Followed, follow, line
 from ui.models import words
 from ui.models.add import MINE, NOT_SAID
 from ui.services import Run, Services
 
 QUICK = ("accept", "remove")  # done at once
 NO_FILE = "First give a file: drop it, choose it, or write where it lies."
+KEPT = "Stopped. What has arrived is kept for the next time."
 NO_NAME = "Give your model a name."
 
 
@@ -41,7 +43,7 @@ def act(services: Services, run: Run, what: str, id: str) -> Iterator[Step]:
     elif what == "remove":
         yield from _guarded(services, run, lambda: _remove(services, id))
     elif what == "download":
-        yield from _guarded(services, run, lambda: _steps(store.download(id, run.cancel), _added))
+        yield from _guarded(services, run, lambda: _download(services, run, id))
     elif what in ("verify", "verify-all"):
         one = store.get(id).id if what == "verify" else None
         yield from _guarded(services, run, lambda: _steps(store.verify(one, run.cancel), _checked))
@@ -96,7 +98,7 @@ def _guarded(services: Services, run: Run, begin: Callable[[], Iterator[Step]]) 
                 return
             yield step
     except Cancelled:
-        ending = views.note("Stopped. What has arrived is kept for the next time.", "info")
+        ending = views.note(KEPT, "info")
     except EveryageError as error:
         ending = views.note(str(error), "error")
     except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
@@ -108,19 +110,42 @@ def _guarded(services: Services, run: Run, begin: Callable[[], Iterator[Step]]) 
         yield Step(ending, busy=False, changed=True)
 
 
+def queue_download(services: Services, id: str) -> str:
+    """Queue a download while this tab follows another; a sentence on that. Raises InputError if it can't be done."""
+    found = services.download_jobs.begin("download", {"model": id})
+    return f"{found.job.title} comes after that."
+
+
+def following(services: Services, run: Run) -> Iterator[Step]:
+    """The download that goes on, for a tab that was opened meanwhile; nothing if there is none."""
+    found = services.download_jobs.running
+    if found is not None:
+        yield from _guarded(services, run, lambda: _followed(services, run, found))
+
+
+def _download(services: Services, run: Run, id: str) -> Iterator[Step]:
+    """A job, so that it goes on without the page; the same one again is followed, or gone on with."""
+    return _followed(services, run, services.download_jobs.begin("download", {"model": id}))
+
+
+def _followed(services: Services, run: Run, begun: Followed) -> Iterator[Step]:
+    """This download and those that were queued behind it meanwhile."""
+    following: Followed | None = begun
+    while following is not None:
+        for found in follow(services.download_jobs, following, run):
+            told = line(found, lambda one: f"{one.result['title']} is here.", "Waiting for its turn", KEPT)
+            ended = found.ended is not None
+            id = str(found.result["model"]) if found.ended == "done" else None
+            yield Step(told, busy=not ended, changed=ended, selected=id)
+        following = None if run.replaced or run.cancel.cancelled else services.download_jobs.running
+
+
 def _steps(events: Iterator[Event], end: Callable[[Any], Step]) -> Iterator[Step]:
     for event in events:
         if event.stage == "done":
             yield end(event.value)
         else:
-            yield Step(views.progress(_message(event), event.fraction, event.seconds_left))
-
-
-def _message(event: Event) -> str:
-    if event.stage != "download" or not event.done:
-        return event.message
-    amount = words.size(event.done) + (f" of {words.size(event.total)}" if event.total else "")
-    return f"{event.message}: {amount}"
+            yield Step(views.progress(event.message, event.fraction, event.seconds_left))
 
 
 def _added(stored: StoredModel) -> Step:

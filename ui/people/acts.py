@@ -146,12 +146,10 @@ def _merge(services: Services, choice: Choice, said: Said) -> Outcome:
 
 
 def _forget(services: Services, choice: Choice, _: Said) -> Outcome:
-    if services.desk.running is not None:
-        raise InputError("Something is being done with the photos; wait for it, or stop it first.")
     from pipelines.forgetting import forget
 
     report = forget(services.settings, services.collection.library, choice.name, services.jobs)
-    services.desk.clear()  # it may hold previews
+    services.desk.clear()  # it may hold pictures
     crops.clear()
     return Outcome(choice.forgotten(report), report.sentence())
 

@@ -10,7 +10,7 @@ import gradio as gr
 
 from pipelines.errors import EveryageError
 from ui import views
-from ui.background import Task
+from ui.following import Followed
 from ui.people import acts, form, panels, work
 from ui.people.state import Choice
 from ui.services import Services
@@ -60,7 +60,7 @@ class Page:
 
     def follow(self) -> Updates:
         """Look at the work in the background from now on, if there is any."""
-        running = self.services.desk.running is not None
+        running = self.services.people_jobs.running is not None
         updates: Updates = {self.timer: gr.Timer(active=running)}
         return updates | (panels.show_status(self.panels, self.services) if running else {})
 
@@ -74,10 +74,12 @@ def bind(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
 
 def _bind_looking(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
     def entered(choice: Choice) -> Updates:
-        seen, task = _seen(page.services.desk.task), page.services.desk.task
-        updates = page.show(replace(choice, seen=seen)) | page.follow()
+        found = page.services.people_jobs.current
+        seen = _seen(found)
+        news = page.services.people_jobs.news
+        updates = page.show(replace(choice, seen=seen, told=news.number if news else choice.told)) | page.follow()
         # What ended while nobody looked is told once.
-        missed = task is not None and task.ended is not None and seen != choice.seen
+        missed = found is not None and found.ended is not None and seen != choice.seen
         return updates | (panels.show_status(page.panels, page.services) if missed else {})
 
     tab.select(entered, page.choice, page.outputs, **HIDDEN)
@@ -105,10 +107,10 @@ def _bind_acts(page: Page) -> None:
     page.panels.undo.click(undo, page.choice, page.outputs, **PRESS)
 
 
-def _start(page: Page, choice: Choice, begin: Callable[[], Task]) -> Updates:
+def _start(page: Page, choice: Choice, begin: Callable[[], Followed]) -> Updates:
     """Begin work in the background, and look at it from now on; or say why not."""
     try:
-        begin()
+        begun = begin()
     except EveryageError as error:
         return page.say(str(error), "error") | {page.choice: choice}
     except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
@@ -116,7 +118,8 @@ def _start(page: Page, choice: Choice, begin: Callable[[], Task]) -> Updates:
         text = f"Something went wrong ({type(error).__name__}); the terminal says more."
         return page.say(text, "error") | {page.choice: choice}
     # What is quick has ended by now; the next look says so.
-    return page.show(choice) | panels.show_status(page.panels, page.services) | {page.timer: gr.Timer(active=True)}
+    updates = page.show(choice) | panels.show_status(page.panels, page.services) | {page.timer: gr.Timer(active=True)}
+    return updates | ({page.panels.form: form.view(page.services, begun.number)} if begun.job.kind == "import" else {})
 
 
 def _bind_work(page: Page) -> None:
@@ -124,24 +127,23 @@ def _bind_work(page: Page) -> None:
 
     def import_photos(event: gr.EventData, choice: Choice) -> Updates:
         said = Said.of(event)
-        updates = _start(page, choice, lambda: _import(services, said))
-        if services.desk.running is not None:
-            updates[page.panels.form] = form.view(services, services.desk.running.number)
-        return updates
+        return _start(page, choice, lambda: _import(services, said))
 
     def look(choice: Choice) -> Updates:
-        task = services.desk.task
-        seen = _seen(task)
-        if task is None or seen == choice.seen:
-            return {page.timer: gr.Timer(active=services.desk.running is not None)}
+        found, news = services.people_jobs.current, services.people_jobs.news
+        seen = _seen(found)
+        if found is None or seen == choice.seen:
+            return {page.timer: gr.Timer(active=services.people_jobs.running is not None)}
         choice = replace(choice, seen=seen)
         updates = {page.choice: choice, page.panels.going: panels.show_going(services, choice)}
-        if task.ended is not None:
-            updates |= page.show(_after(task, choice)) | {page.timer: gr.Timer(active=False)}
+        if found.ended is not None:
+            updates |= page.show(_after(services, found, choice)) | {page.timer: gr.Timer(active=False)}
+        elif news is not None and news.number != choice.told:  # one ended, and the next has begun
+            updates |= page.show(replace(_after(services, news, choice), told=news.number))
         return updates | panels.show_status(page.panels, services)
 
     def stop() -> Updates:
-        services.desk.stop()
+        services.people_jobs.stop()
         return panels.show_status(page.panels, services)
 
     page.panels.form.click(import_photos, page.choice, page.outputs, **PRESS)
@@ -149,35 +151,40 @@ def _bind_work(page: Page) -> None:
     page.panels.stop.click(stop, None, page.outputs, **AT_ONCE)
 
 
-def _import(services: Services, said: Said) -> Task:
-    services.desk.require_free()
+def _import(services: Services, said: Said) -> Followed:
     return work.start_import(services, form.read(services, dict(said.fields), said.files))
 
 
-def _seen(task: Task | None) -> tuple[int, int]:
-    """How much of a task a tab has drawn."""
-    return (task.number, task.version) if task else (0, 0)
+def _seen(found: Followed | None) -> tuple[int, int]:
+    """How much of a job a tab has drawn."""
+    return (found.number, found.version) if found else (0, 0)
 
 
-def _after(task: Task, choice: Choice) -> Choice:
+def _after(services: Services, found: Followed, choice: Choice) -> Choice:
     """What is shown when work has ended: what it was about."""
-    if task.kind == "import" and task.subject and choice.what != "person":
-        return choice.open("person", task.subject)
-    if task.kind == "import" and choice.what == "":
+    imported = found.job.kind == "import"
+    name = work.whose(services, found)
+    if imported and name and choice.what != "person":
+        return choice.open("person", name)
+    if imported and choice.what == "":
         return choice.open("groups")
     return choice
 
 
-def _group(services: Services, _: Choice, said: Said) -> Task:
+def _group(services: Services, _: Choice, said: Said) -> Followed:
     return work.start_group(services, dict(said.fields))
 
 
-def _train(services: Services, choice: Choice, said: Said) -> Task:
+def _train(services: Services, choice: Choice, said: Said) -> Followed:
     return work.start_training(services, choice.name, dict(said.fields))
 
 
-def _evaluate(services: Services, choice: Choice, _: Said) -> Task:
+def _evaluate(services: Services, choice: Choice, _: Said) -> Followed:
     return work.start_evaluation(services, choice.name)
 
 
-STARTS: dict[str, Callable[[Services, Choice, Said], Task]] = {"group": _group, "train": _train, "evaluate": _evaluate}
+STARTS: dict[str, Callable[[Services, Choice, Said], Followed]] = {
+    "group": _group,
+    "train": _train,
+    "evaluate": _evaluate,
+}

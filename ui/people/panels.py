@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from ui import views as common
-from ui.background import status
-from ui.people import form, learn
+from ui.following import status
+from ui.people import form, learn, work
 from ui.people.shown import parts
 from ui.people.state import Choice
 from ui.services import Services
@@ -72,19 +72,20 @@ def show(panels: Panels, services: Services, choice: Choice) -> dict[Any, Any]:
 
 def show_going(services: Services, choice: Choice) -> str:
     """How the training of the person shown goes, or went last."""
-    task = services.desk.task
-    if task is None or task.kind != "train" or choice.what != "person" or task.subject != choice.name:
+    found = services.people_jobs.current
+    if found is None or found.job.kind != "personalize" or choice.what != "person" or found.ended == "done":
         return ""
-    return "" if task.ended == "done" else learn.going(task.shown.get("train"), task.subject)
+    name = work.whose(services, found)
+    return learn.going(work.training_view(found), name) if name == choice.name else ""
 
 
 def show_status(panels: Panels, services: Services) -> dict[Any, Any]:
     """How the server's work goes."""
-    task = services.desk.task
-    report = task.result if task is not None and task.kind == "evaluate" and task.ended == "done" else None
+    desk = services.people_jobs
+    report = work.report(services, desk.current)
     return {
-        panels.status: status(task),
+        panels.status: status(desk, lambda found: work.finished(services, found)),
         panels.report: gr.DownloadButton(value=str(report) if report else None, visible=report is not None),
-        panels.stop: gr.Button(visible=services.desk.running is not None),
+        panels.stop: gr.Button(visible=desk.running is not None),
         panels.undo: gr.Button(visible=False),
     }

@@ -92,11 +92,11 @@ def line(found: Sequence[FaceView], name: str) -> str:
 def plan(services: Services, who: PersonView) -> Plan:
     """What training would use, and what is known of earlier training."""
     people, personalizer = services.collection.people, services.personalizer
-    running = services.desk.running
+    running = [job for job in services.people_jobs.open_jobs() if job.kind == "personalize"]
     facts: dict[str, Any] = {
         "unfinished": personalizer.unfinished(who.name),
         "model": personalizer.model(who.name),
-        "busy": running is not None,
+        "busy": any(job.request["person"] == who.folder for job in running),
     }
     selection = people.choose(who.name)
     if len(selection.chosen) < 2:

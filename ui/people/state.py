@@ -16,8 +16,8 @@ ORDERS = {"doubtful first": "Doubtful first", "age": "By age", "quality": "Best 
 class Choice:
     """what: "", "person" (then `name`), "groups", "likenesses", "refused" or "forgotten" (then `gone`).
 
-    shown: how many faces are drawn; order: a key of ORDERS; seen: the number and version of the background task that
-    the tab has drawn last.
+    shown: how many faces are drawn; order: a key of ORDERS; seen: the number and version of the job that the tab has
+    drawn last; told: the number of the last one that ended while another went on.
     """
 
     what: str = ""
@@ -26,10 +26,11 @@ class Choice:
     order: str = "doubtful first"
     gone: Forgotten | None = None
     seen: tuple[int, int] = (0, 0)
+    told: int = 0
 
     def open(self, what: str, name: str = "") -> Choice:
         """Something else is shown, from its beginning."""
-        return Choice(what, name, order=self.order, seen=self.seen)
+        return Choice(what, name, order=self.order, seen=self.seen, told=self.told)
 
     def ordered(self, order: str) -> Choice:
         """The same faces in another order."""
@@ -37,7 +38,7 @@ class Choice:
 
     def forgotten(self, report: Forgotten) -> Choice:
         """What was removed with somebody."""
-        return Choice("forgotten", order=self.order, gone=report, seen=self.seen)
+        return Choice("forgotten", order=self.order, gone=report, seen=self.seen, told=self.told)
 
     def more(self) -> Choice:
         """More faces of the same."""

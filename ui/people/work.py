@@ -1,70 +1,52 @@
-"""Work on the collection that takes a while: it runs at the desk of the server, and the tabs look how far it is."""
+"""Work on the collection that takes a while: jobs on the queue, and the tabs look how far they are."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import InputError
-from pipelines.events import CancelToken, Event
-from ui.background import Task
+from pipelines.errors import EveryageError, InputError
+from ui.following import Followed
 from ui.people import words
 from ui.people.form import Order
 from ui.services import Services
+from ui.uploads import discard_uploads, keep_uploads
 
 if TYPE_CHECKING:
-    from pipelines.personalize import PersonalizeOptions
+    from pipelines.personalize import PersonalizeOptions, TrainingView
 
 
-def start_import(services: Services, order: Order) -> Task:
-    """Import what the form asked for. Raises InputError while something else is being done."""
-    consent = words.CONSENT.format(name=order.person) if order.person else None
-    given: dict[str, Any] = {"person": order.person, "born": order.born, "consent": consent, "keep": order.keep}
-
-    def work(cancel: CancelToken) -> Iterator[Event]:
-        try:
-            yield from services.collection.import_photos(list(order.sources), cancel=cancel, **given)
-        finally:
-            if order.keep:
-                discard(services, order.sources)
-
-    return services.desk.begin("import", order.person or "", work, "Importing", finished)
-
-
-def discard(services: Services, uploads: tuple[Path, ...]) -> None:
-    """Delete handed-over files: the collection has its own copies."""
-    served = services.served.resolve()
-    for home in {path.resolve().parent for path in uploads}:
-        if home.is_relative_to(served) and home != served:
-            shutil.rmtree(home, ignore_errors=True)
+def start_import(services: Services, order: Order) -> Followed:
+    """Import what the form asked for. Raises InputError for what can't be imported."""
+    sources = keep_uploads(services, order.sources) if order.keep else order.sources
+    request: dict[str, Any] = {"sources": [str(path) for path in sources], "keep": order.keep}
+    if order.person:
+        request |= {"person": order.person, "born": order.born.isoformat() if order.born else None}
+        request["consent"] = words.CONSENT.format(name=order.person)
+    try:
+        return services.people_jobs.begin("import", request)
+    except EveryageError:
+        if order.keep:
+            discard_uploads(services, sources)
+        raise
 
 
-def start_group(services: Services, fields: dict[str, str]) -> Task:
+def start_group(services: Services, fields: dict[str, str]) -> Followed:
     """Group the faces without a name; the consent for it is recorded first, unless it is there."""
     library = services.collection.library
     if library.consent() is None:
         if fields.get("consent") != "yes":
             raise InputError("Tick the box first: faces are told apart only with your consent.")
         library.give_consent(text=words.COLLECTION_CONSENT)
-    return services.desk.begin(
-        "group", "", lambda cancel: services.collection.group(cancel=cancel), "Grouping the faces", finished
-    )
+    return services.people_jobs.begin("group", {})
 
 
-def start_training(services: Services, name: str, fields: dict[str, str]) -> Task:
+def start_training(services: Services, name: str, fields: dict[str, str]) -> Followed:
     """Learn how `name` ages; with "go" in the fields, as it was begun. Raises InputError for unusable options."""
     options = services.personalizer.unfinished_options(name) if fields.get("go") else None
     options = options or training_options(fields)
-    return services.desk.begin(
-        "train",
-        name,
-        lambda cancel: with_previews(services.personalizer.run(name, options, cancel)),
-        "Learning",
-        finished,
-    )
+    return services.people_jobs.begin("personalize", {"person": name, "options": options.as_dict()})
 
 
 def training_options(fields: dict[str, str]) -> PersonalizeOptions:
@@ -77,37 +59,56 @@ def training_options(fields: dict[str, str]) -> PersonalizeOptions:
     return PersonalizeOptions(preset=fields.get("preset", "everyage"), steps=int(given) if given else None)
 
 
-def start_evaluation(services: Services, name: str) -> Task:
+def start_evaluation(services: Services, name: str) -> Followed:
     """Measure the model of `name`; the result is a report that the browser may fetch."""
-
-    def work(cancel: CancelToken) -> Iterator[Event]:
-        yield Event("evaluate", "Measuring on photos that were held out")
-        page, _ = services.personalizer.evaluate(name)
-        cancel.check()
-        report = services.new_file(f"How {name} ages", page.suffix)
-        shutil.copyfile(page, report)
-        yield Event("done", "Measured", 1, 1, 0.0, value=report)
-
-    return services.desk.begin("evaluate", name, work, "Measuring", finished)
+    return services.people_jobs.begin("evaluate", {"person": name})
 
 
-def with_previews(events: Iterator[Event]) -> Iterator[Event]:
-    """The events of training, each with the newest preview: most steps draw none."""
-    newest: Any = None
-    for event in events:
-        view = event.value
-        if event.stage == "train" and view is not None:
-            newest = view.preview or newest
-            event = replace(event, value=replace(view, preview=newest))
-        yield event
+def whose(services: Services, found: Followed) -> str:
+    """What the person is called whom the work is about; nothing where it is about nobody."""
+    person = str(found.job.request.get("person") or "")
+    if not person:
+        return ""
+    try:
+        return services.collection.people.whose(person).name
+    except InputError:  # forgotten meanwhile
+        return ""
 
 
-def finished(task: Task) -> str:
-    """What came of a task, in a sentence or two."""
-    if task.kind == "import":
-        return f"Imported: {task.result.sentence()}"
-    if task.kind == "group":
+def training_view(found: Followed) -> TrainingView | None:
+    """What training left to be drawn; None while there is nothing."""
+    from pipelines.personalize import TrainingView
+
+    view = found.view
+    if "step" not in view:
+        return None
+    return TrainingView(int(view["step"]), int(view["steps"]), dict(view["losses"]), found.picture("preview"))
+
+
+def report(services: Services, found: Followed | None) -> Path | None:
+    """A copy of the report, named after the person, that the browser may fetch; None where there is none."""
+    if found is None or found.job.kind != "evaluate" or found.ended != "done":
+        return None
+    page = Path(str(found.result.get("report")))
+    if not page.is_file():
+        return None
+    facts = page.stat()
+    key = (str(page), facts.st_size, facts.st_mtime_ns)
+    known = services.handed.get(key)
+    if known is None or not known.is_file():
+        known = services.new_file(f"How {whose(services, found)} ages", page.suffix)
+        shutil.copyfile(page, known)
+        services.handed[key] = known
+    return known
+
+
+def finished(services: Services, found: Followed) -> str:
+    """What came of a job, in a sentence or two."""
+    if found.job.kind == "import":
+        return f"Imported: {found.result['sentence']}"
+    if found.job.kind == "group":
         return "The faces are grouped. Name those that you know."
-    if task.kind == "train":
-        return f"Everyage knows how {task.subject} ages. Choose {task.subject} on the Age page."
+    if found.job.kind == "personalize":
+        name = whose(services, found)
+        return f"Everyage knows how {name} ages. Choose {name} on the Age page."
     return "Measured. The report is ready."
