@@ -26,6 +26,13 @@ from ui.services import Services
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 WAIT_MS = 120_000
 FRAMES, RATE, SIDE = 24, 25, 256
+ASKING = re.compile("/gradio_api/(queue/join|run/)")
+DROP = """([name, text]) => {
+  const list = new DataTransfer();
+  list.items.add(new File([text], name, {type: "video/mp4"}));
+  const event = new DragEvent("drop", {dataTransfer: list, bubbles: true, cancelable: true});
+  document.querySelector("h1").dispatchEvent(event);
+}"""
 VIDEOS = """() => [...document.querySelectorAll('#video-job video')].map((v) =>
   ({ready: v.readyState, duration: v.duration, at: v.currentTime, paused: v.paused, width: v.videoWidth}))"""
 
@@ -238,6 +245,18 @@ def test_jobs_change_places_are_cancelled_go_on_and_are_deleted(
     expect(titles).to_have_text([f"moon day.mp4 at {age}" for age in (30, 32, 31)])
     shot(page, "jobs-list")
 
+    with page.expect_request(ASKING):  # while somebody looks, and only then
+        pass
+    page.get_by_role("tab", name="Age").click()
+    expect(page.locator("#photo")).to_be_visible()
+    page.wait_for_timeout(500)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.get_by_role("tab", name="Jobs").click()
+    page.wait_for_event("request", lambda request: bool(ASKING.search(request.url)))
+
     for age in (31, 32):
         row(page, f"at {age}").get_by_role("button", name="Cancel").click()
         expect(row(page, f"at {age}").locator(".ea-m-pill")).to_have_text("Cancelled")
@@ -261,17 +280,17 @@ def test_jobs_change_places_are_cancelled_go_on_and_are_deleted(
 
 
 def test_what_is_no_video_is_one_sentence(
-    context: BrowserContext, served: str, trouble: list[str], tmp_path: Path
+    context: BrowserContext, served: str, trouble: list[str], settings: Settings
 ) -> None:
-    (tmp_path / "notes.mp4").write_text("These are notes.")
     page = visit(context, served, trouble)
-    page.set_input_files("#video-file input[type=file]", tmp_path / "notes.mp4")
+    kept = list(settings.data.glob("clips/*"))
+    page.evaluate(DROP, ["notes.mp4", "These are notes."])  # beside the field
     expect(page.locator("#video-note [role=alert]")).to_contain_text("notes.mp4")
     expect(page.locator("#video-form")).to_have_count(0)
     page.get_by_label("Or where it lies").fill("/no/such/film.mp4")
     page.keyboard.press("Enter")
     expect(page.locator("#video-note [role=alert]")).to_contain_text("/no/such/film.mp4")
-    assert not list(Path(tmp_path).glob("clips/*"))
+    assert list(settings.data.glob("clips/*")) == kept
 
 
 @pytest.mark.parametrize("width, height, scheme", [(390, 844, "light"), (390, 844, "dark"), (1280, 900, "dark")])
