@@ -6,9 +6,10 @@ The clip goes through the app's own job (look, tune, draw, join) with `VideoOpti
 frame" is what somebody without it would do: every frame is a photo for the Age page, drawn with --photo-steps steps of
 tuning (0: by the encoder alone) and written with the same codec. The truth is a clip of the same motion at the target
 age (`bench.clip`). The figures are those of `bench.video_metrics`; the faces are read by networks from the finished
-files, frame by frame. "Re-encoded" is the source through the same codec: what of the figures is the codec's. With
-tuning, frame by frame takes minutes a frame: --first and --frames compare a stretch. --sheet: source, video, truth and
-frame by frame (rows) at eight moments.
+files, frame by frame. "Re-encoded" is the source through the same codec: what of the figures is the codec's;
+`flicker` is what is left of the change's warp error without it, `flicker_ratio` that of the video over that of frame by
+frame. With tuning, frame by frame takes minutes a frame: --first and --frames compare a stretch. --sheet: source, video,
+truth and frame by frame (rows) at eight moments.
 """
 
 from __future__ import annotations
@@ -142,8 +143,13 @@ def compare(versions: dict[str, Version], reader: FaceReader, cache: Path) -> tu
     quads = source.quads()
     rows = {name: figures(source, track, truth) for name, track in tracks.items()}
     steady = steadiness(zip(*(version.frames() for version in versions.values()), strict=True), quads)
+    codec = dict(zip(versions, steady, strict=True))["re-encoded"]
     for name, each in zip(versions, steady, strict=True):
         rows[name] |= {"warp_error": each.warp, "change_warp_error": each.change, "change": each.size}
+        if name not in ("source", "re-encoded"):
+            # The codec's noise has nothing to do with the change: their squares add up.
+            flicker = max(each.change - codec.change, 0.0)
+            rows[name] |= {"flicker": flicker, "flicker_a_change": flicker / each.size}
     if truth is not None:
         true_quads = truth.quads()
         for name, version in versions.items():
@@ -213,6 +219,7 @@ def main(
         "re-encoded": Version(coded, first, count),
     }
     rows, quads = compare(versions, FaceReader(runtime.device), work / "tracks")
+    found["flicker_ratio"] = rounded(rows["video"]["flicker"] / rows["frame by frame"]["flicker"])
     found |= {"first": first, "frames": count, "threads": torch.get_num_threads(), "rows": rounded(rows)}
     out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if sheet is not None:
