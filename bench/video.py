@@ -8,8 +8,8 @@ tuning (0: by the encoder alone) and written with the same codec. The truth is a
 age (`bench.clip`). The figures are those of `bench.video_metrics`; the faces are read by networks from the finished
 files, frame by frame. "Re-encoded" is the source through the same codec: what of the figures is the codec's;
 `flicker` is what is left of the change's warp error without it, `flicker_ratio` that of the video over that of frame by
-frame. With tuning, frame by frame takes minutes a frame: --first and --frames compare a stretch. --sheet: source, video,
-truth and frame by frame (rows) at eight moments.
+frame. With tuning, frame by frame takes minutes a frame: --first and --frames compare a stretch. --sheet: source,
+video, truth and frame by frame (rows) at eight moments.
 """
 
 from __future__ import annotations
