@@ -94,7 +94,7 @@ class FakeQueue:
         made = [Path(path) for path in (job.result or {}).get("files", [])] if results else []
         for path in made:
             path.unlink(missing_ok=True)
-        return made
+        return [*made, self.folder(job_id)]
 
     def folder(self, job_id: str) -> Path:
         return self.root / job_id

@@ -28,7 +28,7 @@ from ui.jobs.words import NOT_WORKING
 from ui.server import prepare
 from ui.services import Run, Services
 from ui.uploads import KEPT_S, forget_clip, sweep_clips
-from ui.video import bind, follow, form, panels, views, work
+from ui.video import bind, follow, form, panels, queued, views, work
 from ui.video.source import VideoSource
 from ui.video.state import GROW, KEYS, ONE, Choices, Clip, Pick, Tab
 from ui.widgets import Said
@@ -312,47 +312,47 @@ def test_the_real_source_speaks_to_the_pipeline(clip: Clip, tmp_path: Path, monk
 
 
 def test_the_video_is_put_into_the_queue(services: Services, queue: FakeQueue, clip: Clip) -> None:
-    job = work.start(services, clip, options(codec="hevc"))
+    job = queued.start(services, clip, options(codec="hevc"))
     assert job.kind == "video" and job.request["source"] == str(clip.facts.path) and job.request["out"] is None
-    assert work.options_of(job) == options(codec="hevc") and work.last(services) == job
-    found = work.clip_of(job)
+    assert queued.options_of(job) == options(codec="hevc") and queued.last(services) == job
+    found = queued.clip_of(job)
     assert found and found.facts == clip.facts
-    assert work.clip_of(replace(job, request={})) is None is work.options_of(replace(job, request={}))
+    assert queued.clip_of(replace(job, request={})) is None is queued.options_of(replace(job, request={}))
 
 
 def done(services: Services, queue: FakeQueue, clip: Clip, tmp_path: Path, **more: Any) -> Job:
     """A finished job."""
     path = tmp_path / "result at 70.mp4"
     path.write_bytes(b"film")
-    job = work.start(services, clip, options(**more))
+    job = queued.start(services, clip, options(**more))
     result = {"files": [str(path)], "frames": 1250, "aged": 1000, "notes": ["Subtitles <b> were left out."]}
     return queue.change(job.id, state="done", result=result)
 
 
 def test_a_job_shows_how_far_it_is(services: Services, queue: FakeQueue, clip: Clip) -> None:
     queue.put("waiting")
-    job = queue.get(work.start(services, clip, options()).id)
-    html = work.going(services, job)
+    job = queue.get(queued.start(services, clip, options()).id)
+    html = queued.going(services, job)
     assert "number 2 in the queue" in html and 'data-act="cancel"' in html and "You can close this tab" in html
     assert NOT_WORKING not in html
     services.worker = cast(Any, SimpleNamespace(alive=False))
-    assert NOT_WORKING in work.going(services, job)
-    html = work.going(services, queue.change(job.id, state="running", told=told()))
+    assert NOT_WORKING in queued.going(services, job)
+    html = queued.going(services, queue.change(job.id, state="running", told=told()))
     assert 'aria-valuenow="25"' in html and "about 45 s left" in html
-    assert "Go on" in work.going(services, queue.change(job.id, state="cancelled"))
-    html = work.going(services, queue.change(job.id, state="failed", error="The disk is full <x>."))
+    assert "Go on" in queued.going(services, queue.change(job.id, state="cancelled"))
+    html = queued.going(services, queue.change(job.id, state="failed", error="The disk is full <x>."))
     assert "Try again" in html and "full &lt;x&gt;." in html
 
 
 def test_a_result_is_played_beside_its_source(services: Services, queue: FakeQueue, clip: Clip, tmp_path: Path) -> None:
-    html = work.going(services, done(services, queue, clip, tmp_path, start=0.5))
+    html = queued.going(services, done(services, queue, clip, tmp_path, start=0.5))
     assert html.count("<video") == 2 and 'data-start="0.500"' in html and "At 70" in html
     assert 'download="result at 70.mp4"' in html and "1,250 frames, 1,000 of them aged" in html
     assert "Subtitles &lt;b&gt;" in html
     served = [part.split('"')[0] for part in html.split('src="/gradio_api/file=')[1:]]
     assert [Path(path).read_bytes() for path in served] == [b"clip one", b"film"]
     assert all(Path(path).is_relative_to(services.served) for path in served)
-    assert work.going(services, queue.get("job1")) == html  # so that a player is not drawn anew
+    assert queued.going(services, queue.get("job1")) == html  # so that a player is not drawn anew
 
 
 def test_without_its_source_a_result_is_played_alone(
@@ -360,10 +360,10 @@ def test_without_its_source_a_result_is_played_alone(
 ) -> None:
     job = done(services, queue, clip, tmp_path)
     clip.facts.path.unlink()
-    html = work.going(services, job)
+    html = queued.going(services, job)
     assert html.count("<video") == 1 and "ea-alone" in html
     Path(cast(Any, job.result)["files"][0]).unlink()
-    html = work.going(services, job)
+    html = queued.going(services, job)
     assert "<video" not in html and "can&#x27;t be read" in html
 
 
@@ -374,24 +374,24 @@ def test_what_browsers_do_not_play_is_for_download(
     deep = replace(clip, facts=replace(clip.facts, bits=10))
     job = done(services, queue, deep, tmp_path, **given)
     job = replace(job, request=job.request | {"facts": deep.facts.as_dict()})
-    html = work.going(services, job)
+    html = queued.going(services, job)
     assert words in html and "<video" not in html and "Download" in html
     eight = replace(job, request=job.request | {"options": options(ten_bit=False).model_dump(mode="json")})
-    assert "<video" in work.going(services, eight)
+    assert "<video" in queued.going(services, eight)
 
 
 def test_ages_in_words() -> None:
     many = options(subjects=[{"who": 1, "ages": [(0, 20), (3, 80)]}, {"who": 2, "ages": [(0, 40)]}])
-    assert work.ages(many) == "20 to 80 and 40"
+    assert queued.ages(many) == "20 to 80 and 40"
 
 
 # Coming back
 
 
 def test_a_new_tab_finds_the_running_job_with_its_settings(services: Services, queue: FakeQueue, clip: Clip) -> None:
-    job = work.start(services, clip, options(strength=1.5))
+    job = queued.start(services, clip, options(strength=1.5))
     queue.put("waiting", kind="age")
-    tab = work.restore(services, {"clip": "", "strength": 0.5})
+    tab = queued.restore(services, {"clip": "", "strength": 0.5})
     assert tab.job == job.id and tab.choices.strength == 1.5
     assert tab.clip and tab.clip.facts == clip.facts and tab.clip.look is None
 
@@ -400,17 +400,17 @@ def test_else_the_clip_that_was_open_or_the_last_result(
     services: Services, queue: FakeQueue, clip: Clip, tmp_path: Path
 ) -> None:
     memory = {"clip": str(clip.facts.path), "age": 12}
-    assert work.restore(services, {}) == Tab() and work.restore(services, {"age": 12}).choices.age == 12
-    tab = work.restore(services, memory)
+    assert queued.restore(services, {}) == Tab() and queued.restore(services, {"age": 12}).choices.age == 12
+    tab = queued.restore(services, memory)
     assert tab.clip and tab.clip.facts.path == clip.facts.path and tab.job == "" and tab.choices.age == 12
     job = done(services, queue, clip, tmp_path)
-    assert work.restore(services, memory).job == work.restore(services, {}).job == job.id
+    assert queued.restore(services, memory).job == queued.restore(services, {}).job == job.id
     other = tmp_path / "clip two.mp4"
     other.write_bytes(b"clip two")
-    tab = work.restore(services, memory | {"clip": str(other)})
+    tab = queued.restore(services, memory | {"clip": str(other)})
     assert tab.clip and tab.clip.facts.path == other and tab.job == ""
     for gone in ("/no/such.mp4", "relative.mp4", str(tmp_path), 7, "x" * 9999):
-        assert work.restore(services, {"clip": gone}).job == job.id
+        assert queued.restore(services, {"clip": gone}).job == job.id
 
 
 # Following
@@ -478,7 +478,7 @@ def test_another_clip_waits_for_its_turn(page: bind.Page, services: Services) ->
 
 def test_a_running_job_looks_for_itself(page: bind.Page, services: Services, queue: FakeQueue) -> None:
     clip = work.take(services, upload(services))
-    job = work.start(services, clip, options())
+    job = queued.start(services, clip, options())
     tab = Tab(clip, job=job.id)
     found = tick(page, tab)
     assert services.video_desk.task is None and "data-poll" in found[page.panels.pulse]
@@ -500,7 +500,7 @@ def test_a_video_that_was_moved_since_is_said(
 
 
 def test_a_job_is_drawn_when_it_changed(page: bind.Page, services: Services, queue: FakeQueue, clip: Clip) -> None:
-    job = work.start(services, clip, options())
+    job = queued.start(services, clip, options())
     tab = Tab(clip, job=job.id)
     first = tick(page, tab)
     assert "number 1 in the queue" in first[page.panels.job] and "data-poll" in first[page.panels.pulse]

@@ -30,7 +30,8 @@ def act(services: Services, name: str, key: str) -> str:
 
 
 def _delete(services: Services, job: Job, with_files: bool) -> str:
-    gone = services.jobs.delete(job.id, results=with_files)
+    folder = services.jobs.folder(job.id)
+    gone = [path for path in services.jobs.delete(job.id, results=with_files) if path != folder]
     source = job.request.get("source")
     if with_files and isinstance(source, str):
         gone = [*gone, *forget_clip(services, Path(source))]

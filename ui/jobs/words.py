@@ -61,9 +61,3 @@ def when(job: Job, now: datetime | None = None) -> str:
     if job.ended is None:
         return began
     return f"{began}, took {span((job.ended - job.started).total_seconds())}"
-
-
-def left(job: Job) -> str:
-    """How far it is, for a line under its bar."""
-    told = job.told
-    return f"{told.done:,} of {told.total:,}" if told.total else ""

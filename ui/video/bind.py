@@ -12,7 +12,7 @@ import gradio as gr
 from pipelines.errors import EveryageError
 from ui import views as common
 from ui.services import Services
-from ui.video import follow, form, panels, views, work
+from ui.video import follow, form, panels, queued, views, work
 from ui.video.state import Clip, Tab
 from ui.widgets import Said, beat
 
@@ -97,7 +97,7 @@ def _bind_clip(tab: gr.Tab, page: Page) -> None:
     def entered(now: Tab, memory: Any) -> Updates:
         if now.clip is not None or now.job:
             return {shown.pulse: beat(True, 0.3)}
-        found = page.guarded(lambda: page.show(work.restore(services, memory if isinstance(memory, dict) else {})))
+        found = page.guarded(lambda: page.show(queued.restore(services, memory if isinstance(memory, dict) else {})))
         return found
 
     def opening(now: Tab, take: Callable[[], Clip]) -> Iterator[Updates]:
@@ -199,11 +199,11 @@ def _start(page: Page, now: Tab, options: Any, _: Said, session: str) -> Iterato
     yield page.idle(common.progress("Putting it into the queue", None, None))
     if now.clip is None:
         return
-    job = work.start(services, now.clip, options)
+    job = queued.start(services, now.clip, options)
     yield page.idle() | {
         page.tab: replace(now, job=job.id, asked=None),
         page.remembered: now.memory(),
-        shown.job: work.going(services, job),
+        shown.job: queued.going(services, job),
         shown.pulse: beat(True),
     }
 
@@ -219,7 +219,7 @@ def _bind_following(page: Page) -> None:
         def act() -> Updates:
             said = Said.of(event)
             done = services.jobs.cancel if said.act == "cancel" else services.jobs.resume
-            return page.idle() | {shown.job: work.going(services, done(said.id)), shown.pulse: beat(True)}
+            return page.idle() | {shown.job: queued.going(services, done(said.id)), shown.pulse: beat(True)}
 
         return page.guarded(act)
 

@@ -12,7 +12,7 @@ from ui import views as common
 from ui.age.people import learnt
 from ui.background import Task, status
 from ui.services import Services
-from ui.video import form, views, work
+from ui.video import form, queued, views, work
 from ui.video.panels import Panels
 from ui.video.state import Clip, Tab
 from ui.widgets import beat
@@ -39,7 +39,7 @@ def follow(services: Services, shown: Panels, tab: gr.State, mark: gr.State, now
     updates, looking, look_mark = _look(services, shown, tab, now, seen, active)
     job_mark = 0
     if job is not None:
-        html = work.going(services, job)
+        html = queued.going(services, job)
         job_mark = hash(html)
         updates |= {shown.job: html} if job_mark != seen.job else {}
     fresh = Seen(look_mark, job_mark)

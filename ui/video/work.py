@@ -1,4 +1,4 @@
-"""From a file to people, frames and jobs: what the page does, without Gradio."""
+"""From a file to the people in it and to single frames, without Gradio."""
 
 from __future__ import annotations
 
@@ -6,30 +6,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipelines.errors import Cancelled, EveryageError, InputError
 from pipelines.events import CancelToken, Event
 from ui import views as common
 from ui.background import Task
-from ui.handout import address, hand_out
-from ui.jobs.shown import file_shown, files, picture
 from ui.pictures import close_up, data_uri
 from ui.services import Run, Services
 from ui.uploads import keep_clip, sweep_clips
-from ui.video import views
-from ui.video.state import Choices, Clip, Tab
+from ui.video.state import Clip
 from ui.views import Picture
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from pipelines.jobs.job import Job
     from pipelines.video.options import VideoOptions
 
-KIND, LOOK = "video", "video-look"
-RECENT = 100  # jobs among which the last video is looked for
-GRID = 30  # faces this small a part of the frame, in per cent of its width, are shown close up first
+LOOK = "video-look"
+SMALL_FACE = 30  # faces this small a part of the frame, in per cent of its width, are shown close up first
 
 
 def take(services: Services, upload: Path) -> Clip:
@@ -132,7 +127,7 @@ def stage(services: Services, clip: Clip, options: VideoOptions, second: float, 
     box = found[0][1]
     pairs = [_pair(clip, second, age, before, after), _pair(clip, second, age, near(before, box), near(after, box))]
     badge = "Quick preview" if event.preview else ""
-    return common.compare(pairs[0], pairs[1], 100 * box[2] < GRID, badge, group="ea-video-view", first="Frame")
+    return common.compare(pairs[0], pairs[1], 100 * box[2] < SMALL_FACE, badge, group="ea-video-view", first="Frame")
 
 
 def _pair(clip: Clip, second: float, age: str, before: Image.Image, after: Image.Image) -> tuple[Picture, Picture]:
@@ -148,91 +143,3 @@ def near(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Im
     width, height = image.size
     x, y, w, h = box
     return close_up(image, (x * width, y * height, w * width, h * height))
-
-
-# Jobs
-
-
-def start(services: Services, clip: Clip, options: VideoOptions) -> Job:
-    """Put the video into the queue. Raises InputError if it can't be done."""
-    request = {"source": str(clip.facts.path), "out": None, "options": options.model_dump(mode="json")}
-    return services.jobs.add(KIND, request)
-
-
-def last(services: Services) -> Job | None:
-    """The video that is being made, waits, or was made last."""
-    return next((job for job in services.jobs.list(limit=RECENT) if job.kind == KIND), None)
-
-
-def clip_of(job: Job) -> Clip | None:
-    """The clip of a job, without looking at the file again."""
-    from pipelines.video.media.facts import VideoFacts
-
-    try:
-        return Clip(VideoFacts.from_dict(job.request["facts"]))
-    except (KeyError, TypeError, ValueError):
-        return None  # of another version
-
-
-def options_of(job: Job) -> VideoOptions | None:
-    """What was chosen for a job."""
-    from pipelines.video.options import video_options
-
-    try:
-        return video_options(job.request["options"])
-    except (KeyError, InputError):
-        return None  # of another version
-
-
-def restore(services: Services, memory: dict[str, Any]) -> Tab:
-    """A running video with its settings; else the clip that this browser had open; else the last video."""
-    choices = Choices().updated(memory)
-    job = last(services)
-    clip, text = None, memory.get("clip")
-    if (job is None or job.over) and isinstance(text, str) and len(text) < 4096:
-        clip = open_again(services, text)
-    if job is None or (clip is not None and str(clip.facts.path) != job.request.get("source")):
-        return Tab(clip, choices)
-    options = options_of(job)
-    return Tab(clip or clip_of(job), Choices.of(options) if options else choices, job.id)
-
-
-def going(services: Services, job: Job) -> str:
-    """How a job goes, or what came of it, as HTML."""
-    if job.state in ("waiting", "running"):
-        return views.job(job, picture(job.told.preview, 960), services.working)
-    if job.state != "done":
-        return views.stopped(job)
-    return _done(services, job)
-
-
-def _done(services: Services, job: Job) -> str:
-    options, clip = options_of(job), clip_of(job)
-    made = files(job)
-    if not made or options is None or clip is None:
-        return views.stopped(replace(job, state="failed", error="What was made is not known any more."))
-    file = file_shown(services, made[0])
-    bits = 8 if options.ten_bit is False else clip.facts.bits
-    note = views.unplayed(options.codec, bits)
-    played = None
-    if file.address and not note:
-        played = views.Played(_before(services, clip), file.address, options.start or 0.0, ages(options))
-    notes = [str(each) for each in (job.result or {}).get("notes") or ()]
-    return views.done(job, file, played, note, notes)
-
-
-def _before(services: Services, clip: Clip) -> str:
-    """Where the browser finds the source; "" where it is gone or can't be handed out."""
-    try:
-        return address(hand_out(services, clip.facts.path))
-    except EveryageError:
-        return ""
-
-
-def ages(options: VideoOptions) -> str:
-    """The ages to see in a result, in a few words: "70", "20 to 80", "70 and 40"."""
-    spans = []
-    for subject in options.subjects:
-        first, final = (common.years(age) for age in (subject.ages[0][1], subject.ages[-1][1]))
-        spans.append(first if first == final else f"{first} to {final}")
-    return " and ".join(spans)
