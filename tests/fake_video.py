@@ -24,6 +24,7 @@ from ui.video.source import VideoSource
 from ui.video.state import Clip, Seen
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+_List = list  # the method of that name hides it below
 ORDER = ("running", "waiting", "done", "failed", "cancelled")
 
 
@@ -88,7 +89,7 @@ class FakeQueue:
         self.jobs = [each for each in self.jobs if each.state != "waiting"] + waiting
         return job
 
-    def delete(self, job_id: str, results: bool = False) -> list[Path]:
+    def delete(self, job_id: str, results: bool = False) -> _List[Path]:
         job = self.get(job_id)
         self.jobs = [each for each in self.jobs if each.id != job_id]
         made = [Path(path) for path in (job.result or {}).get("files", [])] if results else []
