@@ -1,4 +1,4 @@
-"""Work that a page starts and that goes on without it: closing the tab changes nothing, another tab may follow it."""
+"""Short work that a page starts in the server: looks at a folder or a clip. Long work is a job, see `ui.following`."""
 
 from __future__ import annotations
 

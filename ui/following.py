@@ -33,13 +33,14 @@ RUNNING: tuple[State, ...] = ("running",)
 @dataclass(frozen=True)
 class Followed:
     """A job as a page draws it. before: jobs that come first; stopping: cancelled, and not at rest yet; view: what the
-    work left to be drawn, see `pipelines.jobs.whole.View`."""
+    work left to be drawn, see `pipelines.jobs.whole.View`; drawn: when that was."""
 
     job: Job
     folder: Path
     before: int = 0
     stopping: bool = False
     view: Mapping[str, Any] = field(default_factory=dict)
+    drawn: int = 0
 
     @property
     def number(self) -> int:
@@ -62,8 +63,8 @@ class Followed:
     def version(self) -> int:
         """Another one whenever there is something new to draw."""
         told = self.job.told
-        drawn = [self.job.state, self.before, self.stopping, told.message, told.done, str(told.preview)]
-        return crc32(json.dumps([*drawn, self._view_at()]).encode())
+        shown = [self.job.state, self.before, self.stopping, told.message, told.done, str(told.preview), self.drawn]
+        return crc32(json.dumps(shown).encode())
 
     def picture(self, name: str) -> Image.Image | None:
         """A picture that the work left to be drawn."""
@@ -72,12 +73,6 @@ class Followed:
                 return image.convert("RGB")
         except (KeyError, OSError):
             return None
-
-    def _view_at(self) -> int:
-        try:
-            return (self.folder / VIEW).stat().st_mtime_ns
-        except OSError:
-            return 0
 
 
 class JobDesk:
@@ -153,7 +148,15 @@ class JobDesk:
     def _seen(self, job: Job, stopping: bool = False) -> Followed:
         folder = self._jobs().folder(job.id)
         running = len(self._jobs().list(MOST, RUNNING)) if job.position else 0
-        return Followed(job, folder, running + (job.position or 1) - 1, stopping, read_view(folder))
+        drawn = _changed(folder / VIEW)  # before it is read: what is written meanwhile is drawn the next time
+        return Followed(job, folder, running + (job.position or 1) - 1, stopping, read_view(folder), drawn)
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def follow(desk: JobDesk, found: Followed, run: Run) -> Iterator[Followed]:
