@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import Cancelled, EveryageError
+from models.errors import Cancelled, EveryageError, InputError
 
 if TYPE_CHECKING:
     from pipelines.console import Progress
@@ -59,9 +59,12 @@ def leave_job(settings: Settings, kind: str, request: dict[str, Any], as_json: b
 
 def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: dict[str, Any], as_json: bool) -> int:
     """`age FOLDER`: every photo in it, each age a picture of its own in the folder `out`."""
+    from pipelines.aging.batch import PHOTO_SUFFIXES
     from pipelines.console import Progress
     from pipelines.crash import crash_log
 
+    if out.suffix.lower() in PHOTO_SUFFIXES:
+        raise InputError(f"{folder} is a folder; its results need a folder, too: --out {out.stem}, not {out}.")
     targets = [part.strip() for part in ages.split(",") if part.strip()]
     request = {"sources": [str(folder)], "out": str(out), "targets": targets, "options": options}
     with crash_log(settings.data), Progress() as progress:
