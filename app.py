@@ -253,6 +253,7 @@ def _quiet_environment() -> None:
     os.environ["DIFFUSERS_DISABLE_REMOTE_CODE"] = "1"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 tells errors only
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

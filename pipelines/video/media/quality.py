@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -19,8 +18,6 @@ PRESETS = {"h264": "veryfast", "hevc": "veryfast", "av1": "8", "prores": ""}
 # Fixed, since some encoders' results depend on it: parts from machines with more cores must fit together.
 THREADS = 4
 KEY_FRAMES = 10  # at most so many seconds apart, so that players can seek
-
-os.environ.setdefault("SVT_LOG", "1")  # errors only; the encoder of AV1 talks a lot otherwise
 
 
 @dataclass(frozen=True)
