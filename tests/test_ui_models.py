@@ -342,6 +342,12 @@ def test_from_licence_to_ready_in_the_browser(page: Page, served: Served, shots:
     expect(page.locator("#model-status [role=progressbar]")).to_be_visible()
     expect(page.locator("#model-status .ea-left")).to_contain_text("left")
     page.screenshot(path=shots / "models-3-download.png")
+    page.reload()  # the download goes on, and the page follows it
+    page.get_by_role("tab", name="Models").click()
+    expect(page.locator("#model-status [role=progressbar]")).to_be_visible()
+    expect(page.locator("#model-stop")).to_be_visible()
+    expect(page.locator("#model-title")).to_have_text("Tiny faces")
+    page.locator("#models-table summary", has_text="StyleGAN2").click()
     row(page, "ffhq").click()  # a look at another model, and its licence, leave the download alone
     page.locator("[data-act=accept]").click()
     expect(page.locator("#model-view")).to_contain_text("You accepted it on")

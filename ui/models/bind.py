@@ -126,9 +126,11 @@ def _bind_work(app: gr.Blocks, page: Page) -> None:
     def again(request: gr.Request, selected: str) -> Iterator[Updates]:
         """A tab that was opened while a download goes on follows it."""
         yield {page.asked: ("", "")}  # as above
-        session = str(request.session_hash)
-        if runs.get(session) is None and page.services.download_jobs.running is not None:
+        session, going = str(request.session_hash), page.services.download_jobs.running
+        if runs.get(session) is None and going is not None:
             mine = runs.start(session)
+            selected = str(going.job.request["model"])
+            yield page.show(selected)
             yield from _show(page, request, mine, work.following(page.services, mine), selected)
 
     app.load(again, page.selected, page.outputs, **FOLLOW)
