@@ -214,3 +214,19 @@ def test_forgetting_removes_the_model(album: Path, data: Path, events: list[Even
     assert adapter.is_file()
     assert main(["photos", "forget", "Ada", "--yes", "--data", str(data)]) == 0
     assert not adapter.exists() and not adapter.parent.parent.exists()
+
+
+def test_a_model_with_the_same_mark_is_not_trained_again(
+    personalizer: Personalizer, events: list[Event], data: Path
+) -> None:
+    """A job whose process died right after the training finds what it made."""
+    folder = personalizer.folder(personalizer.people.get("Ada"))
+    whole = (folder.model / "card.json").read_bytes()
+    try:
+        (folder.model / "card.json").write_text(json.dumps(json.loads(whole) | {"mark": "job"}))
+        folder.write_progress({"step": 1})
+        (event,) = personalizer.run("Ada", FEW, mark="job")
+        assert event.stage == "done" and event.value.path == folder.model / "adapter.safetensors"
+        assert not folder.training.exists()
+    finally:
+        (folder.model / "card.json").write_bytes(whole)
