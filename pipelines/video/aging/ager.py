@@ -111,7 +111,7 @@ class VideoAger:
         """
         cast = self._cast(facts, look, first, stop, options, folder)
         if cast:
-            yield from Chunk(facts, index, (first, stop), cast, self._masks(), options, cancel).frames()
+            yield from Chunk(facts, index, look, (first, stop), cast, self._masks(), options, cancel).frames()
             return
         for number, frame in enumerate(read_frames(facts, index, first, stop), first):
             cancel.check()

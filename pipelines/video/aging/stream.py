@@ -18,9 +18,11 @@ from torch import Tensor
 from pipelines.events import CancelToken
 from pipelines.video.media import FrameIndex, VideoFacts, crop_rgb, lay_change, read_frames
 from pipelines.video.options import VideoOptions
+from pipelines.video.seen import Look
 
 from .ahead import ahead
 from .artist import BATCH_CPU, BATCH_GPU, Artist, Cast, Drawn, changes
+from .cover import open_share
 from .masks import Masks
 from .sampling import to_tensors
 
@@ -53,13 +55,15 @@ class Chunk:
         self,
         facts: VideoFacts,
         index: FrameIndex,
+        look: Look,
         span: tuple[int, int],
         cast: list[Cast],
         masks: Masks,
         options: VideoOptions,
         cancel: CancelToken,
     ) -> None:
-        self.facts, self.index, self.cast, self.options, self.cancel = facts, index, cast, options, cancel
+        self.facts, self.index, self.look, self.cast = facts, index, look, cast
+        self.options, self.cancel = options, cancel
         self.first, self.stop = span
         self.artists = [Artist(each, masks, options, float(facts.rate)) for each in cast]
         self.margin = max(artist.margin for artist in self.artists)
@@ -134,7 +138,8 @@ class Chunk:
                 if number in drawn.numbers:
                     change, weights = next(each)
                     quad = drawn.cast.track.quads[number - drawn.cast.track.first]
-                    frame = lay_change(frame, change, weights, quad)
+                    free = open_share(self.look, drawn.cast.subject.who, number, quad, len(weights))
+                    frame = lay_change(frame, change, weights if free is None else weights * free, quad)
             yield number, frame
 
     def _changes(self, drawn: Drawn) -> Iterator[tuple[np.ndarray, np.ndarray]]:
