@@ -168,6 +168,7 @@ def test_a_training_is_stopped_watched_and_gone_on_with(page: Page, home: Path, 
     shot(page, "finetune-going")
     fill(page, home, 2, title="Next")  # one more waits for its turn
     page.locator("#finetune-form button[data-part=send]").click()
+    expect(page.locator("#finetune-status")).to_contain_text("Next: 1 job before it")
     expect(page.locator("#finetune-form [data-part=said]")).to_be_empty()
     expect(page.locator("#finetune-going h3")).to_contain_text("Learning: step")
     page.reload()

@@ -94,6 +94,11 @@ def test_the_one_that_runs_is_shown_then_the_next_then_the_last(queue: JobQueue,
     Notes(queue.ledger).start(second.id, 1)
     assert desk.running is not None and desk.running.job.id == second.id
     assert "Getting up …" in status(desk, told, "Getting up")
+    assert "Work 1: 2 jobs before it" in status(desk, told)  # the one that runs, and that of the other page
+    more = [desk.begin("short", {"n": n}).job for n in range(5, 9)]
+    assert "Work 6: 4 jobs before it" in status(desk, told) and "And 2 more." in status(desk, told)
+    for job in more:
+        queue.delete(job.id)
     end(queue, second)
     assert desk.running is not None and desk.running.job.id == first.id
     assert "Done with 2." in status(desk, told) and "before it" in status(desk, told)  # both

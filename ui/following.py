@@ -26,7 +26,7 @@ STOPPED = "Stopped. What is done is kept, and the next start goes on from there.
 STOPS_S = 30.0  # a job that was cancelled is waited for so long: its worker writes down where it was
 LOOK_S = 0.3
 NEWS_S = 60.0  # for so long a page tells what came of one job while the next one goes on
-MOST = 1000
+MOST, NAMED = 1000, 3
 RUNNING: tuple[State, ...] = ("running",)
 
 
@@ -112,6 +112,12 @@ class JobDesk:
             return None
         return self._seen(last) if (datetime.now(UTC) - last.ended).total_seconds() < NEWS_S else None
 
+    @property
+    def waiting(self) -> list[Followed]:
+        """Those that come after the one that is shown."""
+        shown = self.current
+        return [self._seen(job) for job in self._open() if shown is None or job.id != shown.job.id]
+
     def open_jobs(self) -> list[Job]:
         """All of these kinds that run or wait."""
         return self._open()
@@ -184,7 +190,11 @@ def status(desk: JobDesk, told: Callable[[Followed], str], waiting: str = "Start
     found, news = desk.current, desk.news
     if found is None:
         return views.note("")
-    return (line(news, told, waiting) if news is not None else "") + line(found, told, waiting)
+    lines = [line(news, told, waiting)] if news is not None else []
+    later = desk.waiting
+    lines += [line(found, told, waiting), *(views.note(_waits(each, waiting)) for each in later[:NAMED])]
+    lines += [views.note(f"And {len(later) - NAMED} more.")] if len(later) > NAMED else []
+    return "".join(lines)
 
 
 def line(found: Followed, told: Callable[[Followed], str], waiting: str = "Starting", stopped: str = STOPPED) -> str:
