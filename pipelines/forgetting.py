@@ -53,7 +53,9 @@ class Whom:
         """Whether a text speaks of this person or of one of their photos."""
         if self.folder in text or text in self.paths or not self.hashes.isdisjoint(HASH.findall(text)):
             return True
-        return re.search(rf"(?<!\w){re.escape(name_key(self.name))}(?!\w)", name_key(text)) is not None
+        # Whose machine it is may have the same name: the account's own folder says nothing of the person.
+        plain = name_key(text.replace(str(Path.home()), "~"))
+        return re.search(rf"(?<!\w){re.escape(name_key(self.name))}(?!\w)", plain) is not None
 
     def used(self, asked: dict[str, Any]) -> bool:
         """Whether work was done with what was learnt of this person; asked: a request, or a recipe."""

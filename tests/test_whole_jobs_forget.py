@@ -171,6 +171,18 @@ def test_while_an_import_of_others_runs_nothing_is_removed(queue: JobQueue, data
     assert queue.get(job.id).state == "done" and library.count() == 9
 
 
+def test_an_account_of_the_same_name_is_not_the_person(
+    queue: JobQueue,
+    data: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", f"/home/{NAME}")
+    ended(queue, "stub", {"source": f"/home/{NAME}/films/{NAME}.mp4"}, [])
+    kept = ended(queue, "stub", {"source": f"/home/{NAME}/films/clip.mp4"}, [])
+    assert forget(queue.settings, Library(data), NAME, queue).removed["jobs"] == 1
+    assert [job.id for job in queue.list()] == [kept.id]
+
+
 def test_the_command(queue: JobQueue, data: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     ended(queue, "stub", {"title": f"About {NAME}"}, [])
     capsys.readouterr()
