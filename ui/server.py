@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DAY = 86400
 PRIVATE = (
     *("history", "generated", "originals", "cache", "models", "people", "finetune"),
-    *("jobs", "clips", "videos", "photos"),
+    *("jobs", "clips", "videos", "photos", "uploads", "comparisons"),
 )
 MAX_UPLOAD = "16gb"  # videos; photos have limits of their own, and the file goes to the disk as it comes
 QUIET = {
