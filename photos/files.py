@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from models.errors import EveryageError, InputError
 
@@ -34,6 +35,20 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise EveryageError(f"Could not write {path} ({_reason(error, path)}).") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """`write_atomically` of bytes that are there already."""
+    write_atomically(path, lambda file: file.write(content))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file, or None if there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def check_output(path: Path) -> None:

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import Image
 
 from models.errors import InputError
-from photos.files import make_folder, write_atomically
+from photos.files import make_folder, write_file
 from photos.results import save_image
 
 ENTRY_ID = re.compile(r"\d{8}T\d{12}-[0-9a-f]{10}")
@@ -64,7 +64,7 @@ class History:
         try:
             save_image(image, entry.image, recipe, icc, parameters)
             save_image(small, entry.thumbnail, {})
-            self._write(self._sidecar(entry.id), sidecar)
+            write_file(self._sidecar(entry.id), sidecar)
         except BaseException:
             self._delete(entry.id)
             raise
@@ -109,13 +109,6 @@ class History:
             return None
         entry = self._entry(path.stem, created, recipe)
         return entry if entry.image.is_file() and entry.thumbnail.is_file() else None
-
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        def write(file: BinaryIO) -> None:
-            file.write(content)
-
-        write_atomically(path, write)
 
     def _delete(self, entry_id: str) -> None:
         for suffix in (".json", ".png", ".thumb.jpg"):

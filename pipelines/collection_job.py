@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from models.errors import InputError
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import Tell
-from pipelines.jobs.whole import Stages, WholeJob, given_path, only_known
+from pipelines.jobs.request import given_path, only_known
+from pipelines.jobs.whole import Stages, WholeJob
 
 if TYPE_CHECKING:
     from photos.people import People

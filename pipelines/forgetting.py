@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import EveryageError
+from photos.files import read_json
 from photos.library import traces
 from photos.library.forgetting import no_import_runs, plan_of
 from photos.library.names import name_key
 from photos.library.views import Forgotten
 from photos.results import read_recipe
-from pipelines.jobs.whole import read_json
 
 if TYPE_CHECKING:
     from photos.library import Library

@@ -186,10 +186,9 @@ def _shard(settings: Settings, request: dict[str, Any], part: int, parts: int, p
     """
     from filelock import FileLock
 
-    from photos.files import make_folder
+    from photos.files import make_folder, write_file
     from pipelines.events import CancelToken
     from pipelines.jobs.kinds import make_kind
-    from pipelines.jobs.whole import write_file
 
     kind = make_kind("video", settings)
     request, cancel = kind.check(request), CancelToken()

@@ -215,7 +215,7 @@ def test_a_failed_add_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: Any) -> None:
         raise EveryageError("The disk is full.")
 
-    monkeypatch.setattr(History, "_write", fail)
+    monkeypatch.setattr("photos.history.write_file", fail)
     with pytest.raises(EveryageError):
         history.add({}, noise())
     assert list(history.folder.iterdir()) == []

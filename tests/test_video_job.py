@@ -15,9 +15,9 @@ from clips import Clip, make_clip
 
 import app
 from models.errors import InputError
+from photos.files import read_json
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kinds import make_kind
-from pipelines.jobs.whole import read_json
 from pipelines.settings import Settings
 from pipelines.video.job import VideoJob
 from pipelines.video.look.stored import look_path, store

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from models.errors import Cancelled, EveryageError, InputError
-from photos.files import make_folder, write_atomically
+from photos.files import make_folder, write_file
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import JobKind, Tell
 
@@ -73,12 +73,7 @@ class AgeJob(JobKind):
             raise
         except InputError as error:
             found = {"error": str(error), "photo": path}
-        content = json.dumps(found).encode()
-
-        def write(file: BinaryIO) -> None:
-            file.write(content)
-
-        write_atomically(record, write)
+        write_file(record, json.dumps(found).encode())
 
     def _age(self, request: dict[str, Any], path: Path, name: str, tell: Tell, cancel: CancelToken) -> list[str]:
         from photos.io import open_photo, save_image

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from photos.files import write_atomically
+from photos.files import write_file
 from photos.results import save_image
 
 FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes", "weights")
@@ -75,7 +75,7 @@ def write(found: Comparison, out: Path) -> dict[str, Any]:
     """Write the table and the grid to a folder. Returns them as JSON can hold them, with "files"."""
     table, grid = out / "comparison.json", out / "comparison.png"
     content = json.dumps(found.as_dict(), indent=1).encode()
-    write_atomically(table, lambda file: file.write(content))
+    write_file(table, content)
     save_image(found.grid, grid, {"kind": "comparison", "table": found.table()})
     return found.as_dict() | {"files": [str(table), str(grid)]}
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import EveryageError, InputError
-from photos.files import check_output, write_atomically
+from photos.files import check_output, write_file
 from pipelines.generate.adapters import network_of
 from pipelines.generate.families.registry import FAMILIES
 from pipelines.generate.loading import DiffusionModels
@@ -85,7 +85,7 @@ def export(
         norms = {n for n, m in network.named_modules() if getattr(getattr(m, "weight", None), "ndim", 0) == 1}
     tensors, lost = _lora(changes, place, rank) if form == "lora" else (_lycoris(changes, place, norms), 0.0)
     content = save(tensors, {"format": "pt"})
-    write_atomically(out, lambda file: file.write(content))
+    write_file(out, content)
     return Exported(out, form, len(content), lost)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from models.errors import InputError
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import Tell
-from pipelines.jobs.whole import Stages, View, WholeJob, given_path, only_known, thinned
+from pipelines.jobs.request import given_path, only_known
+from pipelines.jobs.whole import Stages, View, WholeJob, thinned
 
 if TYPE_CHECKING:
     from PIL import Image

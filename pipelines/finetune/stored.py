@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from models.errors import InputError
-from photos.files import make_folder, write_atomically
+from photos.files import make_folder, write_atomically, write_file
 from pipelines.finetune.folder import TrainingPicture
 from pipelines.finetune.settings import FinetuneSettings, finetune_settings
 from pipelines.finetune.trainer import FinetuneTrainer
@@ -57,7 +57,7 @@ class TrainingFiles:
         """Write whose pictures they are, before anything of them lies here."""
         make_folder(self.folder)
         content = json.dumps({"person": person}).encode()
-        write_atomically(self.folder / PERSON, lambda file: file.write(content))
+        write_file(self.folder / PERSON, content)
 
     def save(self, trainer: FinetuneTrainer, asked: dict[str, Any]) -> None:
         """Write a checkpoint, then let go of those that are too many. asked: title and folder, for a later list."""

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import EveryageError, InputError
-from photos.files import make_folder
+from photos.files import make_folder, read_json, write_file
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import JobKind, Tell
-from pipelines.jobs.whole import DONE, given_path, only_known, read_json, write_file
+from pipelines.jobs.request import given_path, only_known
+from pipelines.jobs.whole import DONE
 
 if TYPE_CHECKING:
     from pipelines.generate.axes import Axis

@@ -14,10 +14,10 @@ from contextlib import closing, suppress
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.errors import EveryageError, InputError
-from photos.files import write_atomically
+from models.errors import EveryageError
+from photos.files import read_json, write_file
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import JobKind, Tell
 
@@ -145,35 +145,3 @@ class WholeJob(JobKind):
 def _iterator(events: Iterator[Event]) -> Any:
     """As something that can be closed, which generators can."""
     yield from events
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-
-    def write(file: BinaryIO) -> None:
-        file.write(content)
-
-    write_atomically(path, write)
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a file, or None if there is none that can be read."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def given_path(given: Any, what: str) -> Path:
-    """An absolute path out of a request. Raises InputError, one sentence, where there is none."""
-    if not isinstance(given, str | Path) or not str(given).strip() or "\0" in str(given):
-        raise InputError(f"Give {what}.")
-    return Path(given).expanduser().absolute()
-
-
-def only_known(request: Mapping[str, Any], *names: str) -> None:
-    """Raises InputError for a request that holds anything else: a misspelt option would be left out silently."""
-    for name in request:
-        if name not in names:
-            raise InputError(f"This kind of job knows no {name!r}; it takes {', '.join(names)}.")

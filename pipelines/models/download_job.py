@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from models.errors import InputError
 from pipelines.console import size
 from pipelines.events import CancelToken, Event
-from pipelines.jobs.whole import Stages, WholeJob, only_known
+from pipelines.jobs.request import only_known
+from pipelines.jobs.whole import Stages, WholeJob
 from pipelines.models.store import ModelStore
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.errors import InputError
 from pipelines.events import CancelToken, Event
-from pipelines.jobs.whole import Stages, View, WholeJob, only_known, thinned
+from pipelines.jobs.request import only_known
+from pipelines.jobs.whole import Stages, View, WholeJob, thinned
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,8 +1,17 @@
-"""Pictures of frames side by side."""
+"""Pictures of frames, as a person sees them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PIL import Image
+
+from pipelines.video.media import small_rgb, upright
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+    from pipelines.video.media import VideoFacts
 
 GAP = 8
 
@@ -16,3 +25,8 @@ def side_by_side(*pictures: Image.Image) -> Image.Image:
         sheet.paste(picture, (left, 0))
         left += picture.width + GAP
     return sheet
+
+
+def shown_frame(frame: VideoFrame, facts: VideoFacts, side: int) -> Image.Image:
+    """A frame upright, at most `side` pixels wide and high, as a PIL RGB picture."""
+    return Image.fromarray(upright(small_rgb(frame, side), facts.rotation))

@@ -61,9 +61,9 @@ class VideoSource:
 
     def frame(self, clip: Clip, second: float) -> Image.Image:
         """The frame shown at a second of the video, as a person sees it."""
-        from pipelines.video.job import shown_frame
         from pipelines.video.media import read_frames
         from pipelines.video.preview import frame_at
+        from pipelines.video.sheet import shown_frame
 
         if clip.index is None:
             raise InputError("The video has not been looked through yet.")

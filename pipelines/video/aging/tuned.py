@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.stylegan2 import SynthesisNetwork
-from photos.files import write_atomically
+from photos.files import write_file
 from pipelines.aging.nets import AgingNets
 
 VERSION = 1
@@ -66,7 +66,7 @@ def store(path: Path, tuned: Tuned, made: str) -> None:
         weights = tuned.synthesis.state_dict()
         tensors |= {SYNTHESIS + name: value.half() for name, value in weights.items()}
     content = save({name: value.cpu().contiguous() for name, value in tensors.items()}, {MADE_BY: made})
-    write_atomically(path, lambda file: file.write(content))
+    write_file(path, content)
 
 
 def load(path: Path, nets: AgingNets, made: str) -> Tuned | None:
