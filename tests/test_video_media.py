@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -202,6 +203,18 @@ def test_every_codec(folder: Path, tmp_path: Path, name: str) -> None:
         b = np.frombuffer(planes(new)[0], dtype) / top
         assert np.abs(a - b).mean() < 0.02
     assert look_of(result).space == 1 and look_of(result).range == 1
+
+
+def test_no_encoder_takes_the_machine_for_itself(folder: Path, tmp_path: Path) -> None:
+    """The encoder of AV1, run as root, would leave this thread and its children at real-time priority."""
+    facts, _ = opened(make_clip(folder / "calm.mp4", Clip(frames=4)))
+    with PartWriter(tmp_path / "a.part", facts, Quality("av1", 40, preset="12")) as part:
+        for number, frame in enumerate(scan_frames(facts)):
+            part.add(frame)
+            threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+            assert number > 0 or len(threads) > 2
+            assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_a_trim_starts_at_zero_with_the_sound_of_that_part(folder: Path, tmp_path: Path) -> None:

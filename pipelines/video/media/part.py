@@ -24,6 +24,7 @@ from .files import written
 from .planes import ACCURATE, SWS_OF, bare_copy, is_full, layout_of, normal, planes_of, space_of
 from .quality import ENCODERS, THREADS, Quality, encoded_format, encoder_options
 from .source import first_frame, opened_pictures
+from .threads import calm_threads
 
 HEVC_AHEAD = 2
 
@@ -111,7 +112,10 @@ class PartWriter:
         # An encoder would follow the source's own choice of key frames.
         ready.pts, ready.time_base, ready.pict_type, ready.duration = self._count, 1 / self._rate, PictureType.NONE, 1
         try:
-            self._mux(self._stream.encode(ready))
+            packets = self._stream.encode(ready)
+            if self._count == 0:  # the encoder has just begun
+                calm_threads()
+            self._mux(packets)
         finally:
             ready.pts, ready.pict_type, ready.duration = kept[0], kept[2], kept[3]
             if kept[1] is not None:
