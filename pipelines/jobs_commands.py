@@ -72,10 +72,28 @@ def cancel(ctx: typer.Context, id: Id, as_json: Json = False, data: Data = None)
 
 @cli.command()
 @cli.command("retry")
-def resume(ctx: typer.Context, id: Id, as_json: Json = False, data: Data = None) -> int:
-    """Queue a cancelled or failed job again; it goes on where it was."""
+def resume(
+    ctx: typer.Context,
+    id: Id,
+    background: Annotated[bool, typer.Option("--background", help="Leave it to a worker, now or later.")] = False,
+    as_json: Json = False,
+    data: Data = None,
+    device: Device = None,
+) -> int:
+    """Go on with a job that was cancelled, failed or cut off; here, unless a worker is there to do it."""
+    from pipelines.console import Progress
+    from pipelines.crash import crash_log
+    from pipelines.jobs.follow import run_here
+    from pipelines.jobs.worker import somebody_works
+
     with _queue(ctx, data) as queue:
-        return _tell(queue.resume(id), as_json)
+        job = queue.resume(id)
+        if background or somebody_works(queue.settings, queue.ledger):
+            return _tell(job, as_json)
+    settings = _settings(ctx, data, device)
+    with crash_log(settings.data), Progress() as progress:
+        job = run_here(settings, job.id, progress.show)
+    return _end(job, as_json)
 
 
 @cli.command()

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from pipelines.errors import Cancelled, InputError
 from pipelines.events import Event
-from pipelines.jobs import lease, tidy
+from pipelines.jobs import kinds, lease, tidy
 from pipelines.jobs.desk import MOST_TRIES
 from pipelines.jobs.follow import follow, run_here
 from pipelines.jobs.job import Job
@@ -395,9 +395,9 @@ def test_the_command_line_says_it_for_programs_too(
     assert ask("show", ids[2])["request"]["frames"] == 3
     assert ask("cancel", ids[0])["state"] == "cancelled"
     assert [job["id"] for job in ask("list", "--state", "cancelled")["jobs"]] == [ids[0]]
-    assert ask("retry", ids[0])["position"] == 3
+    assert ask("retry", ids[0], "--background")["position"] == 3
     assert ask("cancel", ids[0])["state"] == "cancelled"
-    assert ask("resume", ids[0])["position"] == 3
+    assert ask("resume", ids[0], "--background")["position"] == 3
     assert ask("delete", ids[1])["id"] == ids[1]
     with working(settings):
         until(lambda: all(job["state"] == "done" for job in ask("list")["jobs"]))
@@ -405,6 +405,17 @@ def test_the_command_line_says_it_for_programs_too(
     assert ask("clear")["removed"] == 2 and ask("list")["jobs"] == []
     assert isinstance(run.invoke(cli, ["show", "nobody", "--data", str(settings.data)]).exception, InputError)
     assert isinstance(run.invoke(cli, ["list", "--state", "x", "--data", str(settings.data)]).exception, InputError)
+
+
+def test_resume_on_the_command_line_does_the_work_where_nobody_else_does(
+    settings: Settings, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kinds.KINDS, "frames", KINDS["frames"])
+    job = queue.add("frames", {"frames": 4})
+    queue.cancel(job.id)
+    done = CliRunner().invoke(cli, ["resume", job.id, "--data", str(settings.data), "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "done"
+    assert queue.get(job.id).state == "done"
 
 
 def test_ten_thousand_finished_jobs_cost_nothing(settings: Settings, queue: JobQueue) -> None:
