@@ -208,14 +208,6 @@ def test_one_age_and_a_newborn_can_be_learnt(album: Path, tmp_path: Path, capsys
     assert facts["card"]["ages"] == [0.0, 0.0] and Path(facts["adapter"]).is_file()
 
 
-def test_forgetting_removes_the_model(album: Path, data: Path, events: list[Event], tmp_path: Path) -> None:
-    """The last test of this file: Ada's model goes with her."""
-    adapter = events[-1].value.path
-    assert adapter.is_file()
-    assert main(["photos", "forget", "Ada", "--yes", "--data", str(data)]) == 0
-    assert not adapter.exists() and not adapter.parent.parent.exists()
-
-
 def test_a_model_with_the_same_mark_is_not_trained_again(
     personalizer: Personalizer, events: list[Event], data: Path
 ) -> None:
@@ -230,3 +222,11 @@ def test_a_model_with_the_same_mark_is_not_trained_again(
         assert not folder.training.exists()
     finally:
         (folder.model / "card.json").write_bytes(whole)
+
+
+def test_forgetting_removes_the_model(album: Path, data: Path, events: list[Event], tmp_path: Path) -> None:
+    """The last test of this file: Ada's model goes with her."""
+    adapter = events[-1].value.path
+    assert adapter.is_file()
+    assert main(["photos", "forget", "Ada", "--yes", "--data", str(data)]) == 0
+    assert not adapter.exists() and not adapter.parent.parent.exists()

@@ -42,13 +42,16 @@ class Ledger:
 
     @contextmanager
     def begin(self, write: bool = True) -> Iterator[sa.Connection]:
-        """One transaction. write: nobody else writes from its beginning on, so that what is read stays true."""
+        """One transaction, which sees one state of things: a job that begins to run meanwhile is in no list twice, and
+        missing from none. write: nobody else writes from its beginning on, so that what is read stays true."""
         try:
             with self.client._sys_db.engine.begin() as connection:  # ours, and knows the workflows' tables
-                if write and connection.dialect.name == "sqlite":
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                if connection.dialect.name == "sqlite":
+                    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
                 elif write:
                     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(20260102)")
+                else:
+                    connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 yield connection
         except sa.exc.OperationalError as error:
             raise EveryageError(refusal(error, self.settings)) from error
