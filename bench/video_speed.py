@@ -206,7 +206,8 @@ def speed(drawing: Drawing) -> dict[str, Any]:
     """Bare and end to end in turns, over whole chunks of the app; the ratio of the medians, and that of each turn."""
     drawing.bare(drawing.size)
     drawing.end_to_end(0, drawing.size)
-    pairs = [(drawing.bare(BUSY), drawing.end_to_end(turn * BUSY, BUSY)) for turn in range(TURNS)]
+    places = [turn * (len(drawing.index) - BUSY) // (TURNS - 1) for turn in range(TURNS)]
+    pairs = [(drawing.bare(BUSY), drawing.end_to_end(place, BUSY)) for place in places]
     bare, whole = (median(each) for each in zip(*pairs, strict=True))
     return {
         "batch": drawing.size,

@@ -12,7 +12,7 @@ from pipelines.video.media.facts import FrameIndex, VideoFacts
 from pipelines.video.options import Subject, VideoOptions
 from pipelines.video.seen import Look, SeenPerson
 
-BUSY, IDLE = 48, 480
+BUSY, IDLE = 96, 480
 """Frames of a chunk: with somebody to age in it, and without."""
 
 
