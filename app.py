@@ -122,9 +122,11 @@ def age(
     if photo.is_dir():
         from pipelines.job_commands import age_folder
 
+        if face != 1 or mix_layers or mix_from is not None:
+            raise InputError(f"{photo} is a folder; --face and --mix-layers are for one photo: leave them out.")
         given: dict[str, Any] = {"strength": strength, "detail": detail, "tune_steps": steps, "seed": seed}
         given |= {"model": model, "official": official, "person": person}
-        return age_folder(settings, photo, out, to or strip or "", given, as_json)
+        return age_folder(settings, photo, out, _targets(to, strip, str.strip), given, as_json)
     check_result_path(out)
     source = open_photo(photo, settings.max_pixels)
     if out.exists() and out.samefile(photo):

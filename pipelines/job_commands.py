@@ -57,7 +57,9 @@ def leave_job(settings: Settings, kind: str, request: dict[str, Any], as_json: b
     return 0
 
 
-def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: dict[str, Any], as_json: bool) -> int:
+def age_folder(
+    settings: Settings, folder: Path, out: Path, targets: list[Any], options: dict[str, Any], as_json: bool
+) -> int:
     """`age FOLDER`: every photo in it, each age a picture of its own in the folder `out`."""
     from pipelines.aging.batch import PHOTO_SUFFIXES
     from pipelines.console import Progress
@@ -65,7 +67,6 @@ def age_folder(settings: Settings, folder: Path, out: Path, ages: str, options: 
 
     if out.suffix.lower() in PHOTO_SUFFIXES:
         raise InputError(f"{folder} is a folder; its results need a folder, too: --out {out.stem}, not {out}.")
-    targets = [part.strip() for part in ages.split(",") if part.strip()]
     request = {"sources": [str(folder)], "out": str(out), "targets": targets, "options": options}
     with crash_log(settings.data), Progress() as progress:
         job = do_job(settings, "age", request, progress)

@@ -60,7 +60,7 @@ def preview_frame(
         cancel.check()
         _, frame = next(iter(ager.render(facts, index, look, number, number + 1, chosen, folder, cancel)))
         pair = before, _picture(frame, facts)
-        if chosen is rough and options is not rough:
+        if chosen is rough:
             yield Event("look", "A first look; now learning this face", preview=True, value=pair)
     _sweep(data)
     yield Event("done", "Done", 1, 1, 0.0, value=pair)
