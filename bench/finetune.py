@@ -34,8 +34,9 @@ def main(
     methods: Annotated[str, typer.Option()] = METHODS,
     strengths: Annotated[str, typer.Option()] = "subtle,medium",
     seeds: Annotated[int, typer.Option()] = 3,
-    steps: Annotated[int, typer.Option()] = 150,
+    steps: Annotated[int, typer.Option()] = 80,
     drawn: Annotated[int, typer.Option(help="Pictures a figure.")] = 16,
+    drawing: Annotated[int, typer.Option(help="Steps of a drawing; more hardly change it.")] = 10,
     device: Annotated[str, typer.Option()] = "auto",
 ) -> None:
     """Compare the methods on each set and write the table."""
@@ -45,7 +46,7 @@ def main(
     for name, _, folder in (each.partition("=") for each in sets):
         asked = FinetuneSettings(steps=steps)
         for event in compare(
-            tuner, folder, asked, methods.split(","), range(seeds), work / name, strengths.split(","), drawn
+            tuner, folder, asked, methods.split(","), range(seeds), work / name, strengths.split(","), drawn, drawing
         ):
             if event.stage in ("compare", "done"):
                 found[name] = event.value

@@ -120,7 +120,7 @@ def test_shared_is_the_figure_of_the_paper() -> None:
     """Transform the input, one pair of factors for all sub-bands, transform back: over tokens, too."""
     net = filled("shared", 1, "db2")
     wide = layers(net)["wide"]
-    a, b = wide.wara_A["default"]["both"], wide.wara_B["default"]["both"]
+    a, b = wide.wara_A["default"]["1"][0], wide.wara_B["default"]["1"][0]
     tokens = torch.randn(6, 192, generator=torch.Generator().manual_seed(1))
     bands = [[analyse(part, "db2", 0) for part in analyse(tokens, "db2", 1)]][0]
     low = [synthesise(part[0] @ a.T @ b.T, part[1] @ a.T @ b.T, "db2", 0, 6) for part in bands]

@@ -5,6 +5,7 @@ Its filters come from PyWavelets; its mode "periodization" is orthonormal, so th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import torch
@@ -45,6 +46,23 @@ def synthesise(low: Tensor, high: Tensor, name: str, dim: int, size: int) -> Ten
     assert phases[0] is not None and phases[1] is not None
     made = torch.stack([phases[0], phases[1]], dim=-1).flatten(-2)[..., :size]
     return made.movedim(-1, dim)
+
+
+def lift(rows: Tensor, high: Sequence[bool], name: str, size: int) -> Tensor:
+    """Each row's half as what it stands for along the second axis: (R, half, ...) -> (R, size, ...).
+
+    high: for each row whether it is the high half, whose low one is zero, or else the other way round.
+    """
+    taps = list(zip(*filters(name), strict=True))
+    shape = (len(taps), len(rows), *(1,) * (rows.dim() - 1))
+    scales = rows.new_tensor([[pair[is_high] for is_high in high] for pair in taps]).view(shape)
+    phases: list[Tensor | None] = [None, None]
+    for j, scale in enumerate(scales):
+        steps, phase = divmod(len(taps) // 2 - j, 2)
+        part = (scale * rows).roll(steps, 1) if steps else scale * rows
+        phases[phase] = part if (now := phases[phase]) is None else now + part
+    assert phases[0] is not None and phases[1] is not None
+    return torch.stack([phases[0], phases[1]], dim=2).flatten(1, 2)[:, :size]
 
 
 def half(size: int) -> int:

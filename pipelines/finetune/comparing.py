@@ -33,7 +33,7 @@ from pipelines.finetune.folder import TrainingPicture, read_folder
 from pipelines.finetune.methods import METHODS
 from pipelines.finetune.settings import FinetuneSettings
 from pipelines.generate.generator import ImageGenerator
-from pipelines.generate.settings import AdapterUse, GenerateSettings
+from pipelines.generate.settings import AdapterUse, GenerateSettings, GuidanceSettings
 
 UNRELATED = (
     "a photo of a 25 year old woman, long black hair, smiling, grey background",
@@ -48,6 +48,8 @@ LEAST_HELD = 8
 WEIGHTS = (0.5, 1.0, 1.5)
 """Weights of an adapter at which it is measured; 1 is as trained."""
 LEAST_SIDE = 64
+PROMPTS = 8
+"""Captions that are drawn, spread over all there are: pictures of one prompt are drawn side by side."""
 
 
 @dataclass
@@ -63,6 +65,8 @@ class _Bench:
     unrelated: Sequence[str]
     bare: list[Tensor]
     drawn: int
+    steps: int
+    guidance: GuidanceSettings
     start: float = 0.0  # distance of the bare model
 
     def draw(
@@ -70,19 +74,20 @@ class _Bench:
     ) -> list[Image.Image]:
         """`count` pictures of the prompts in turn, each from its own seed, the same at every call."""
         made: list[Image.Image] = []
-        choice = self.generator.models.choice(self.settings.model)
         uses = (AdapterUse(where=str(adapter), weight=weight),) if adapter is not None else ()
         for place, prompt in enumerate(prompts):
             share = len(range(place, count, len(prompts)))
             if not share:
                 continue
             asked = GenerateSettings(
-                prompt=prompt, model=self.settings.model, seed=1000 * place, count=share, guidance=choice.guidance(),
-                adapters=uses,
+                prompt=prompt, model=self.settings.model, seed=1000 * place, count=share, steps=self.steps,
+                guidance=self.guidance, adapters=uses,
             )  # fmt: skip
             for event in self.generator.run(asked, cancel=cancel, previews=False):
                 if event.stage == "done":
                     made += [one.image for one in event.value.pictures]
+                    # A limit that was measured on the bare model's first picture holds for all: none has it easier.
+                    self.guidance = event.value.pictures[0].settings.guidance
         return made
 
     def features(self, images: Sequence[Image.Image]) -> Tensor:
@@ -112,30 +117,31 @@ def compare(
     work: Path,
     strengths: Sequence[str] = (),
     drawn: int = 16,
+    steps: int = 20,
     unrelated: Sequence[str] = UNRELATED,
     cancel: CancelToken | None = None,
 ) -> Iterator[Event]:
     """Train and measure each method at each strength from each seed.
 
     strengths: without any, that of the settings. work: a folder that keeps finished rows, so that the same comparison
-    goes on after a stop. drawn: pictures a figure. Events: "compare" a training (value: Comparison so far), between
-    them those of the trainings; "done" with the Comparison. Raises InputError for unknown methods or pictures that
-    can't be used.
+    goes on after a stop. drawn: pictures a figure, half as many of unrelated prompts; steps: of each drawing. Events:
+    "compare" a training (value: Comparison so far), between them those of the trainings; "done" with the Comparison.
+    Raises InputError for unknown methods or pictures that can't be used.
     """
     cancel = cancel or CancelToken()
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods or not seeds:
         raise InputError(f"There is no method {unknown[0]!r}." if unknown else "Name the methods and seeds to compare.")
     work.mkdir(parents=True, exist_ok=True)
-    bench, learnt = _prepare(tuner, folder, settings, work, drawn, unrelated, cancel)
+    bench, learnt = _prepare(tuner, folder, settings, work, (drawn, steps), unrelated, cancel)
     rows: list[Row] = []
     pictures: dict[str, list[Image.Image]] = {"bare": bench.draw(bench.captions, 2, None, cancel)}
     pictures["bare"] += bench.draw(bench.unrelated, 2, None, cancel)
     plan = [
         (strength, method, seed)
+        for seed in seeds  # the outermost, so that a comparison cut short has seen all methods alike
         for strength in strengths or [settings.strength]
         for method in methods
-        for seed in seeds
     ]
     for number, (strength, method, seed) in enumerate(plan):
         name = f"{method}-{strength}-{seed}"
@@ -164,7 +170,9 @@ def _train(
     device, title = tuner.runtime.device, METHODS[asked.method].title
     began, before = time.monotonic(), _memory(device)
     for event in tuner.run(learnt, asked, out=place / "adapter", cancel=cancel):
-        done = event.value if event.stage == "done" else done
+        if event.stage == "done":
+            done = event.value
+            continue  # the training's end is not the comparison's
         value = event.value if event.stage == "train" else None
         yield Event(event.stage, f"{title}: {event.message}", event.done, event.total, event.seconds_left, value=value)
     assert done is not None
@@ -181,13 +189,14 @@ def _train(
 
 
 def _prepare(
-    tuner: Finetuner, folder: str | Path, settings: FinetuneSettings, work: Path, drawn: int, unrelated: Sequence[str],
-    cancel: CancelToken,
+    tuner: Finetuner, folder: str | Path, settings: FinetuneSettings, work: Path, plan: tuple[int, int],
+    unrelated: Sequence[str], cancel: CancelToken,
 ) -> tuple[_Bench, Path]:  # fmt: skip
-    """What is measured against, and the folder of the pictures that are learned from."""
+    """What is measured against, and the folder of the pictures that are learned from. plan: drawings, their steps."""
     from models.perceptual import load_perceptual
 
     generator = ImageGenerator(tuner.runtime, tuner.data)
+    guidance = generator.models.choice(settings.model).guidance()
     found = read_folder(folder, settings.phrase)
     held = [p for i, p in enumerate(found.pictures) if i % HELD_OUT == HELD_OUT - 1]
     few = len(held) < LEAST_HELD
@@ -195,12 +204,13 @@ def _prepare(
     learnt = _copies(learning, work / "pictures")
     net = load_perceptual(tuner.runtime.device)
     captions = list(dict.fromkeys(p.caption for p in found.pictures))
-    bench = _Bench(generator, net, settings, captions, torch.empty(0), torch.empty(0), unrelated, [], drawn)
-    bench.bare = [_seen(image) for image in bench.draw(unrelated, max(drawn, len(unrelated)), None, cancel)]
+    captions = captions[:: -(-len(captions) // PROMPTS)]
+    bench = _Bench(generator, net, settings, captions, torch.empty(0), torch.empty(0), unrelated, [], *plan, guidance)
+    bench.bare = [_seen(image) for image in bench.draw(unrelated, max(plan[0] // 2, len(unrelated)), None, cancel)]
     side = bench.bare[0].shape[-1]
     bench.target = bench.features([_square(p, side) for p in learning])
     bench.held = bench.target if few else bench.features([_square(p, side) for p in held])
-    bench.start = kernel_distance(bench.features(bench.draw(captions, drawn, None, cancel)), bench.held)
+    bench.start = kernel_distance(bench.features(bench.draw(captions, plan[0], None, cancel)), bench.held)
     return bench, learnt
 
 

@@ -133,8 +133,7 @@ class FinetuneJob(WholeJob):
 
         work, seeds = Path(request["out"]), range(request["seeds"])
         for event in compare(tuner, pictures, settings, request["compare"], seeds, work, cancel=cancel):
-            own = event.stage in ("compare", "done") and event.value is not None  # trainings have a "done", too
-            yield event if own else Event("part", event.message)
+            yield event if event.stage in ("compare", "done") else Event("part", event.message)
 
     def _place(self, event: Event, before: float) -> float:
         if event.stage == "compare":

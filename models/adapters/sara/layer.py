@@ -36,6 +36,7 @@ class SaraLayer(UpdateLayer):
         self.sara_fixed = BufferDict(persistent=True)
         self.sara_fixed_index = BufferDict(persistent=True)
         self._bounds: dict[int, tuple[Tensor, list[int]]] = {}
+        self._union: tuple[list[Tensor], Tensor, Tensor] | None = None
 
     def update_layer(self, name: str, config: SaraConfig) -> None:
         """Choose this module's weights."""
@@ -49,12 +50,16 @@ class SaraLayer(UpdateLayer):
 
     def place(self, name: str, index: Tensor) -> None:
         """Start the adapter afresh with these weights (K,), int32, in order."""
-        self._bounds.clear()
+        self._forget()
         weight = next(iter(self.tensors().values()))
         none = index.new_zeros(0)
         self.sara_delta[name] = nn.Parameter(torch.zeros(len(index), dtype=weight.dtype, device=weight.device))
         self.sara_index[name], self.sara_fixed_index[name] = index, none
         self.sara_fixed[name] = weight.new_zeros(0, requires_grad=False)
+
+    def _forget(self) -> None:
+        self._bounds.clear()
+        self._union = None
 
     def tensors(self, scope: str = "all") -> dict[str, nn.Parameter]:
         """The base's own parameters, the weight first; with scope "weights" the weight alone."""
@@ -78,18 +83,25 @@ class SaraLayer(UpdateLayer):
 
     def updates(self, names: Sequence[str]) -> dict[str, Update]:
         """What these adapters add together, by tensor, with their scales; the gradient flows to `sara_delta`."""
-        parts = []
+        deltas, indices = [], []
         for name in names:
-            scale = self.scaling[name]
-            parts.append(self.split(self.sara_delta[name] * scale, self.sara_index[name]))
+            deltas.append(self.sara_delta[name] * self.scaling[name])
+            indices.append(self.sara_index[name])
             if len(self.sara_fixed[name]):
-                parts.append(self.split(self.sara_fixed[name] * scale, self.sara_fixed_index[name]))
-        if len(parts) == 1:
-            return parts[0]
-        return {
-            key: (torch.cat([part[key][0] for part in parts]), torch.cat([part[key][1] for part in parts]))
-            for key in parts[0]
-        }
+                deltas.append(self.sara_fixed[name] * self.scaling[name])
+                indices.append(self.sara_fixed_index[name])
+        if len(deltas) == 1:
+            return self.split(deltas[0], indices[0])
+        index, where = self._joined(indices)
+        delta = torch.cat(deltas)
+        return self.split(delta.new_zeros(len(index)).index_add(0, where, delta), index)
+
+    def _joined(self, indices: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """All their places in order, each once, and where in there each of theirs is; sorted once, not at each step."""
+        if self._union is None or not _same(self._union[0], indices):
+            index, where = torch.cat(indices).unique(return_inverse=True)
+            self._union = indices, index, where.to(torch.int32)
+        return self._union[1:]
 
     @torch.no_grad()
     def get_delta(self, name: str) -> dict[str, Tensor]:
@@ -121,7 +133,7 @@ class SaraLayer(UpdateLayer):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Take the file's own choice of weights: the vectors get its lengths before they are filled."""
-        self._bounds.clear()
+        self._forget()
         for held in ("sara_delta", "sara_index", "sara_fixed", "sara_fixed_index"):
             tensors = getattr(self, held)
             for name in list(tensors.keys()):
@@ -133,3 +145,7 @@ class SaraLayer(UpdateLayer):
                     else:
                         tensors[name] = tensors[name].new_zeros(given.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))

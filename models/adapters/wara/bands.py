@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models.adapters.wavelets import half, synthesise
+from models.adapters.wavelets import half, lift, synthesise
 
 Bands = Mapping[str, Tensor]
 """Name of a band -> its block (rows, columns, ...) of the update's transform."""
@@ -51,29 +51,26 @@ def dense(bands: Bands, wavelet: str, rows: Sequence[int], columns: Sequence[int
     return low
 
 
-def lifted(parts: Bands, letter: int, wavelet: str, sizes: Sequence[int]) -> Tensor:
-    """Factors of bands, each (r, half, ...), as factors of the update itself: (sum of r, sizes[0], ...).
+def at_level(level: int, levels: int, shared: bool = False) -> list[str]:
+    """The bands of one level that are not zero, without its number."""
+    if shared:
+        return ["LL", "HH"]
+    return [name[:2] for name in names(levels) if int(name[2:]) == level]
 
-    letter: which of a band's halves counts, 0 for rows and 1 for columns. The update is the product of both sides'
-    factors, because the transform acts on rows and columns apart: what is transformed is small, and an input never is.
-    Rows come in the order of `order`.
+
+def lifted(stacks: Sequence[Tensor], high: Sequence[Sequence[bool]], wavelet: str, sizes: Sequence[int]) -> Tensor:
+    """Factors of bands as factors of the update itself: (sum of all bands' r, sizes[0], ...).
+
+    stacks: by level, the finest first, the factors of its bands (bands, r, half, ...); high: for each whether it is of
+    a high half along this axis. The update is the product of both axes' factors, because the transform acts on rows
+    and columns apart: what is transformed is small, and an input never is. The coarsest level's rows come first.
     """
     found: Tensor | None = None
     for level in range(len(sizes) - 1, 0, -1):
-        own = [name for name in order(parts) if name.endswith(str(level))]
-        low = [] if found is None else [found]
-        high = [part.new_zeros(part.shape) for part in low]
-        for name in own:
-            part = parts[name]
-            pair = part, part.new_zeros(part.shape)
-            for side, value in zip((low, high), pair if name[letter] == "L" else pair[::-1], strict=True):
-                side.append(value)
-        if low:
-            found = synthesise(torch.cat(low), torch.cat(high), wavelet, 1, sizes[level - 1])
+        own, rank = stacks[level - 1].flatten(0, 1), stacks[level - 1].shape[1]
+        halves = [half for half in high[level - 1] for _ in range(rank)]
+        if found is not None:
+            own, halves = torch.cat([found, own]), [False] * len(found) + halves
+        found = lift(own, halves, wavelet, sizes[level - 1])
     assert found is not None
     return found
-
-
-def order(bands: Bands) -> list[str]:
-    """The names with the coarsest level first."""
-    return sorted(bands, key=lambda name: (-int(name[2:]), name))

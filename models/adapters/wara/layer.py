@@ -14,13 +14,12 @@ from models.adapters.tuner import UpdateLayer
 from models.adapters.wara import bands
 from models.adapters.wara.config import WaraConfig
 
-SHARED = {"LL1": "both", "HH1": "both"}
-
 
 class WaraLayer(UpdateLayer):
-    """Factors by adapter and band: `wara_A` (r, columns, kernel ...) and `wara_B` (rows, r).
+    """Factors by adapter and level: `wara_A` (bands, r, columns, kernel ...) and `wara_B` (bands, rows, r).
 
-    The transform is over output and input channels; a convolution's kernel belongs to A.
+    The transform is over output and input channels; a convolution's kernel belongs to A. The order of a level's bands
+    is that of `bands.at_level`; "shared" has one pair for both.
     """
 
     adapter_layer_names = ("wara_A", "wara_B")
@@ -36,13 +35,15 @@ class WaraLayer(UpdateLayer):
         weight: Tensor = self._base().weight
         rows, columns = self._sizes(config.levels)
         first, second = nn.ParameterDict(), nn.ParameterDict()
-        for band in ["both"] if config.variant == "shared" else bands.names(config.levels):
-            level = 1 if band == "both" else int(band[2:])
-            a = torch.empty(config.r, columns[level], *weight.shape[2:], dtype=weight.dtype, device=weight.device)
+        for level in range(1, config.levels + 1):
+            shared = config.variant == "shared"
+            count = 1 if shared else len(bands.at_level(level, config.levels))
+            a = weight.new_empty(count, config.r, columns[level], *weight.shape[2:], requires_grad=False)
             if not a.is_meta:
-                nn.init.kaiming_uniform_(a, a=math.sqrt(5))
-            first[band] = nn.Parameter(a)
-            second[band] = nn.Parameter(torch.zeros(rows[level], config.r, dtype=weight.dtype, device=weight.device))
+                for band in a:
+                    nn.init.kaiming_uniform_(band, a=math.sqrt(5))
+            first[str(level)] = nn.Parameter(a)
+            second[str(level)] = nn.Parameter(weight.new_zeros(count, rows[level], config.r, requires_grad=False))
         self.wara_A[name], self.wara_B[name], self.plans[name] = first, second, config
         self.began(name, config.alpha / config.r)
 
@@ -53,23 +54,24 @@ class WaraLayer(UpdateLayer):
     def _base(self) -> Any:
         return self.get_base_layer()
 
-    def _factors(self, name: str) -> tuple[nn.ParameterDict, nn.ParameterDict]:
+    def stacks(self, name: str) -> list[tuple[list[str], Tensor, Tensor]]:
+        """By level, the finest first: its bands, their A and their B, one for each."""
+        plan, found = self.plans[name], []
         first, second = self.wara_A[name], self.wara_B[name]
         assert isinstance(first, nn.ParameterDict) and isinstance(second, nn.ParameterDict)
-        return first, second
-
-    def factors(self, name: str, band: str) -> tuple[Tensor, Tensor] | None:
-        """(A, B) of a band; None for a band that is zero."""
-        key = SHARED.get(band) if self.plans[name].variant == "shared" else band
-        if key is None:
-            return None
-        first, second = self._factors(name)
-        return first[key], second[key]
+        for level in range(1, plan.levels + 1):
+            own = bands.at_level(level, plan.levels, plan.variant == "shared")
+            pair = first[str(level)], second[str(level)]
+            found.append((own, *(part.expand(len(own), *part.shape[1:]) for part in pair)))
+        return found
 
     def blocks(self, name: str) -> dict[str, Tensor]:
         """The update's transform, band by band, each (rows, columns, kernel ...), without the scale."""
-        found = {band: self.factors(name, band) for band in bands.names(self.plans[name].levels)}
-        return {band: torch.tensordot(pair[1], pair[0], 1) for band, pair in found.items() if pair is not None}
+        return {
+            f"{band}{level}": torch.tensordot(b, a, 1)
+            for level, (own, first, second) in enumerate(self.stacks(name), 1)
+            for band, a, b in zip(own, first, second, strict=True)
+        }
 
     @torch.no_grad()
     def get_delta(self, name: str) -> dict[str, Tensor]:
@@ -88,12 +90,11 @@ class WaraLayer(UpdateLayer):
 
         R is the sum of all bands' ranks.
         """
-        plan = self.plans[name]
-        rows, columns = self._sizes(plan.levels)
-        found = {band: self.factors(name, band) for band in bands.names(plan.levels)}
-        pairs = {band: pair for band, pair in found.items() if pair is not None}
-        down = bands.lifted({band: a for band, (a, _) in pairs.items()}, 1, plan.wavelet, columns)
-        up = bands.lifted({band: b.T for band, (_, b) in pairs.items()}, 0, plan.wavelet, rows)
+        wavelet, stacks = self.plans[name].wavelet, self.stacks(name)
+        rows, columns = self._sizes(len(stacks))
+        names = [own for own, _, _ in stacks]
+        down = bands.lifted([a for _, a, _ in stacks], _high(names, 1), wavelet, columns)
+        up = bands.lifted([b.transpose(1, 2) for _, _, b in stacks], _high(names, 0), wavelet, rows)
         return down, up.T
 
     def _update(self, name: str, x: Tensor) -> Tensor:
@@ -101,3 +102,8 @@ class WaraLayer(UpdateLayer):
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(down.dtype)
         return through(base, *padded(base, x), down, up * self.scaling[name])
+
+
+def _high(names: Sequence[Sequence[str]], letter: int) -> list[list[bool]]:
+    """Of each level's bands, whether they are high halves of the rows (letter 0) or of the columns (1)."""
+    return [[band[letter] == "H" for band in own] for own in names]
