@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipelines.finetune.settings import FinetuneSettings
 
 NOTED = 20
+NO_OUT = "A comparison needs --out DIR, a folder for its table, its grid and the adapters."
 """Problems of a folder that are told one by one."""
 
 
@@ -93,7 +94,7 @@ def finetune(
         tuner = Finetuner(Runtime(settings), settings.data)
         whose, folder, name = _source(tuner, folder, person, phrase, name, out)
         if compare is not None:
-            facts = _compare(tuner, folder, chosen, compare.split(","), seeds, out, progress)
+            facts = _compare(tuner, folder, chosen, compare.split(","), seeds, out, progress, whose)
         else:
             facts = _look(tuner, folder, chosen) if check else _train(tuner, folder, chosen, name, out, progress, whose)
     print(json.dumps(facts) if as_json else facts["sentence"])
@@ -112,6 +113,8 @@ def _request(
     """The same as a job asks for it."""
     if folder is not None and person is not None:
         raise InputError("Give either a folder of pictures or --person, not both.")
+    if compare is not None and out is None:
+        raise InputError(NO_OUT)
     asked: dict[str, Any] = {"folder": str(folder or ""), "person": person or "", "title": name, "out": str(out or "")}
     asked["settings"] = settings.model_dump(mode="json")
     return asked | ({"compare": compare.split(","), "seeds": seeds} if compare is not None else {})
@@ -161,15 +164,17 @@ def _compare(
     seeds: int,
     out: Path | None,
     progress: Progress,
+    person: str,
 ) -> dict[str, Any]:
     """Train several methods and write what came of them; a comparison that was stopped goes on."""
     from pipelines.finetune.comparing import compare
     from pipelines.finetune.comparison import write
 
     if out is None:
-        raise InputError("A comparison needs --out DIR, a folder for its table, its grid and the adapters.")
+        raise InputError(NO_OUT)
     found = None
-    for event in compare(tuner, folder, settings, [m.strip() for m in methods], range(seeds), out):
+    named = [method.strip() for method in methods]
+    for event in compare(tuner, folder, settings, named, range(seeds), out, person=person):
         progress.show(event)
         found = event.value if event.stage in ("compare", "done") else found
     assert found is not None

@@ -418,6 +418,31 @@ def test_methods_compared(settings: Settings, home: Path, tmp_path: Path) -> Non
     assert [row["method"] for row in result["table"]] == ["lora"] and told[-1].done == 1000
 
 
+def test_methods_compared_in_the_jobs_own_folder(settings: Settings, home: Path, tmp_path: Path) -> None:
+    """What is seen while it goes on; what is finished is not done again, unless it was asked for otherwise."""
+    folder = tmp_path / "job"
+    asked = {"folder": home / "pictures", "settings": quick(home, steps=1, sample_every=0), "compare": ["lora", "sara"]}
+    result, _ = do_job(a_training(settings), asked, folder)
+    own = folder / "comparison"
+    assert result["out"] == str(own) and [Path(name).parent for name in result["files"]] == [own, own]
+    seen = read_view(folder)
+    assert [row["method"] for row in seen["table"]] == ["lora", "sara"] and seen["pictures"] == 4
+    with Image.open(folder / seen["grid"]) as grid:
+        assert grid.height > 3 * 128
+    assert not (own / "pictures").exists() and not list(settings.data.glob("finetune/*/"))
+    rows = {name: json.loads((own / f"{name}-strong-0" / "row.json").read_bytes()) for name in ("lora", "sara")}
+    (own / "lora-strong-0" / "row.json").unlink()  # killed after the adapter was written: it is measured, not trained
+    adapter = own / "lora-strong-0" / "adapter" / "adapter_model.safetensors"
+    written = adapter.stat().st_mtime_ns
+    again, _ = do_job(a_training(settings), asked | {"out": own}, tmp_path / "again")
+    assert adapter.stat().st_mtime_ns == written
+    assert [row["distance"] for row in again["rows"]] == [rows[name]["distance"] for name in ("lora", "sara")]
+    more = asked | {"settings": quick(home, steps=2, sample_every=0)}
+    other, _ = do_job(a_training(settings), more | {"out": own}, tmp_path / "more")
+    assert [row["loss"] for row in other["rows"]] != [row["loss"] for row in again["rows"]]
+    assert adapter.stat().st_mtime_ns != written
+
+
 def test_what_can_not_be_learnt_from(settings: Settings, home: Path, tmp_path: Path) -> None:
     job, pictures = FinetuneJob(settings, never), home / "pictures"
     good = quick(home)
@@ -428,7 +453,6 @@ def test_what_can_not_be_learnt_from(settings: Settings, home: Path, tmp_path: P
         ({"folder": pictures, "settings": good | {"method": "magic"}}, "no method"),
         ({"folder": pictures, "settings": good | {"model": "nowhere"}}, "no model"),
         ({"folder": pictures, "settings": good, "title": "A", "out": tmp_path / "b"}, "not both"),
-        ({"folder": pictures, "settings": good, "compare": ["lora"]}, "needs --out"),
         ({"folder": pictures, "settings": good, "compare": ["magic"], "out": tmp_path / "b"}, "no method"),
         ({"folder": pictures, "settings": good, "compare": ["lora"], "seeds": 99, "out": tmp_path / "b"}, "seeds"),
         ({"person": "Nobody", "settings": good}, "Nobody"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
-from photos.files import write_file
+from photos.files import read_json, write_file
 from photos.results import save_image
 
 FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes", "weights")
@@ -92,20 +92,22 @@ def along(curve: Sequence[tuple[float, float]], drift: float) -> float:
     return points[-1][1] if drift > points[-1][0] else points[0][1]
 
 
-def keep(place: Path, row: Row, shown: Sequence[Image.Image]) -> None:
-    """Write a row and its pictures, so that `kept` finds them."""
+def keep(place: Path, row: Row, shown: Sequence[Image.Image], key: str) -> None:
+    """Write a row and its pictures, so that `kept` finds them by the key of what was asked for."""
     for i, image in enumerate(shown):
         image.save(place / f"{i}.png")
-    (place / "row.json").write_text(json.dumps(asdict(row)))
+    write_file(place / "row.json", json.dumps(asdict(row) | {"key": key}).encode())
+    shutil.rmtree(place / "state", ignore_errors=True)
 
 
-def kept(place: Path) -> tuple[Row | None, list[Image.Image]]:
-    """A row of an earlier run of the same comparison."""
+def kept(place: Path, key: str) -> tuple[Row | None, list[Image.Image]]:
+    """A row of an earlier run of the same comparison; what another one left there is removed."""
+    told = read_json(place / "row.json") or {}
+    if told and told.pop("key", None) != key:
+        shutil.rmtree(place)
+    place.mkdir(parents=True, exist_ok=True)
     if not (place / "row.json").is_file():
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
         return None, []
-    told = json.loads((place / "row.json").read_text())
     row = Row(**told | {"curve": tuple((drift, distance) for drift, distance in told["curve"])})
     return row, [Image.open(path).convert("RGB") for path in sorted(place.glob("*.png"))]
 

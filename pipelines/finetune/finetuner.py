@@ -107,13 +107,15 @@ class Finetuner:
         cancel: CancelToken | None = None,
         person: str = "",
         mark: str = "",
+        state: Path | None = None,
     ) -> Iterator[Event]:
         """Train an adapter on a folder of pictures, or go on where the same training was stopped.
 
         title: of the adapter in the store, by default after the folder and the method. out: a folder to write it to in
         place of the store. person: the folder of the person in the collection whose pictures they are, so that all of
         it goes when they are forgotten; see `collected`. mark: kept in the adapter's card; an adapter with the same
-        mark is there already, and is not trained again.
+        mark is there already, and is not trained again. state: a folder for what a stopped training goes on from, in
+        place of the app's own, which lists it as unfinished.
         Events: "load"; "check" (value: TrainingFolder); "prepare"; "train" a step, with a FinetuneView; "done" with a
         Finetuned, or None in all processes but the first. A cancelled training keeps its state. Raises InputError for
         what can't be used, EveryageError where memory is too small.
@@ -130,7 +132,7 @@ class Finetuner:
             title = title or f"{Path(folder).expanduser().resolve().name} {settings.method}"
             key = training_key(settings, found.pictures)
             with self._alone(key):
-                files = TrainingFiles(self.data, key)
+                files = TrainingFiles(state or self.data, key)
                 done = self._finished(mark, out, files, found)
                 if done is None:
                     asked = {"title": title, "folder": str(folder), "person": person, "mark": mark}
@@ -184,6 +186,11 @@ class Finetuner:
         remove_folder(place)
         work.files.remove()
         return Finetuned(title, stored.path, stored.id, card, work.found.problems)
+
+    def keep(self, folder: Path, title: str) -> str:
+        """Take a finished adapter into the store, under a title that is free; its id. Raises InputError without one."""
+        title, id = self._free(title)
+        return str(finish_store(self.models.store.add(folder, id=id, name=title)).id)
 
     def _free(self, title: str) -> tuple[str, str]:
         """A title and its id that no model here has: "faces sara", "faces sara 2", ..."""

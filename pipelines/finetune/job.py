@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from pipelines.finetune.settings import FinetuneSettings
 
 ASKED = ("folder", "person", "settings", "title", "out", "compare", "seeds")
+COMPARED = "comparison"  # the folder in a job's own, for a comparison that is to be nowhere else
 NOTED = 40  # problems of the pictures that are told one by one
 
 
 class FinetuneJob(WholeJob):
     """request: "folder" of pictures, or "person" (a name or a token) whose pictures are collected when the work begins;
     "settings" (of `FinetuneSettings`); "title" of the adapter, or "out", a folder for it in place of the app's own.
-    "compare": methods, with "seeds", how many trainings each: then "out" gets a table, a grid and all adapters.
+    "compare": methods, with "seeds", how many trainings each: then "out", or else the job's own folder, gets a table, a
+    grid and all adapters.
 
     With a folder and a person, the pictures are that person's as they lie there.
     """
@@ -61,7 +64,7 @@ class FinetuneJob(WholeJob):
         if title and out:
             raise InputError("Give either a name, to keep the adapter in the app, or a folder of your own, not both.")
         if compare:
-            _check_comparison(compare, request.get("seeds", 1), out)
+            _check_comparison(compare, request.get("seeds", 1))
         elif out:
             check_folder(Path(out))
         folder, person = self._pictures(request)
@@ -94,9 +97,12 @@ class FinetuneJob(WholeJob):
 
     def title(self, request: dict[str, Any]) -> str:
         whose = self.people().whose(request["person"]).name if request["person"] else Path(request["folder"]).name
+        named = self._named(request) or whose
         if request["compare"]:
-            return f"Comparing {', '.join(request['compare'])} on {whose}"
-        return f"Learning from pictures: {self._named(request) or whose}"
+            from pipelines.finetune.methods import METHODS
+
+            return f"Comparing {', '.join(METHODS[method].title for method in request['compare'])} on {named}"
+        return f"Learning from pictures: {named}"
 
     def _named(self, request: dict[str, Any]) -> str:
         """What the adapter is to be called; nothing leaves it to the folder's name."""
@@ -114,7 +120,7 @@ class FinetuneJob(WholeJob):
         tuner, settings = self.finetuner(), finetune_settings(request["settings"])
         pictures = self._collected(request, settings) if not request["folder"] else Path(request["folder"])
         if request["compare"]:
-            yield from self._compare(tuner, pictures, settings, request, cancel)
+            yield from self._compare(tuner, pictures, settings, request, folder, cancel)
             return
         out = Path(request["out"]) if request["out"] else None
         title = self._named(request) or None
@@ -127,13 +133,21 @@ class FinetuneJob(WholeJob):
         return collect(self.settings.data, people, people.whose(request["person"]).name, settings.phrase).folder
 
     def _compare(
-        self, tuner: Finetuner, pictures: Path, settings: FinetuneSettings, request: dict[str, Any], cancel: CancelToken
-    ) -> Iterator[Event]:
+        self, tuner: Finetuner, pictures: Path, settings: FinetuneSettings, request: dict[str, Any], folder: Path,
+        cancel: CancelToken,
+    ) -> Iterator[Event]:  # fmt: skip
         from pipelines.finetune.comparing import compare
+        from pipelines.finetune.comparison import write
 
-        work, seeds = Path(request["out"]), range(request["seeds"])
-        for event in compare(tuner, pictures, settings, request["compare"], seeds, work, cancel=cancel):
-            yield event if event.stage in ("compare", "done") else Event("part", event.message)
+        work, seeds = Path(request["out"] or folder / COMPARED), range(request["seeds"])
+        for event in compare(
+            tuner, pictures, settings, request["compare"], seeds, work, cancel=cancel, person=request["person"]
+        ):
+            if event.stage == "done":
+                yield replace(event, value={"out": str(work), **write(event.value, work)})
+            else:
+                own = event.stage in ("check", "compare") and event.value is not None  # the trainings check, too
+                yield event if own else Event("part", event.message)
 
     def _place(self, event: Event, before: float) -> float:
         if event.stage == "compare":
@@ -149,6 +163,9 @@ class FinetuneJob(WholeJob):
             if seen.strip is not None:
                 view.picture("strip", seen.strip)
             view.put(step=seen.step, steps=seen.steps, losses={"loss": thinned(seen.losses)})
+        elif event.stage == "compare":
+            view.picture("grid", seen.grid)
+            view.put(table=seen.table())
 
     def picture(self, event: Event) -> Image.Image | None:
         if event.stage == "compare":
@@ -165,9 +182,7 @@ class FinetuneJob(WholeJob):
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         if request["compare"]:
-            from pipelines.finetune.comparison import write
-
-            return {"out": request["out"], "person": request["person"], **write(value, Path(request["out"]))}
+            return {"person": request["person"], **value}
         done: Finetuned = value
         return {
             "files": [str(path) for path in sorted(done.path.iterdir()) if path.is_file()] if request["out"] else [],
@@ -180,13 +195,11 @@ class FinetuneJob(WholeJob):
         }
 
 
-def _check_comparison(methods: list[str], seeds: Any, out: str) -> None:
+def _check_comparison(methods: list[str], seeds: Any) -> None:
     from pipelines.finetune.methods import METHODS
 
     unknown = next((method for method in methods if method not in METHODS), None)
     if unknown is not None:
         raise InputError(f"There is no method {unknown!r}; choose among {', '.join(METHODS)}.")
-    if not out:
-        raise InputError("A comparison needs --out DIR, a folder for its table, its grid and the adapters.")
     if type(seeds) is not int or not 1 <= seeds <= 20:
         raise InputError(f"The number of seeds is a whole number from 1 to 20, not {seeds!r}.")

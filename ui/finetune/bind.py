@@ -74,6 +74,10 @@ def bind(tab: gr.Tab, page: Page) -> None:
                 return begun(work.go_on(services, said.id))
             if said.act == "forget":
                 work.forget(services, said.id)
+            elif said.act == "keep":
+                id = work.keep(services, said.id)
+                words = f"Kept. Choose {id} under Adapters on the Generate page."
+                return panels.show(shown, services) | {shown.status: views.note(words, "good")}
             elif said.act == "remove":
                 services.models.remove(said.id)
             return panels.show(shown, services)
@@ -97,7 +101,7 @@ def bind(tab: gr.Tab, page: Page) -> None:
 
     tab.select(entered, None, page.outputs, **HIDDEN)
     shown.form.click(sent, None, page.outputs, **PRESS).then(None, js=TO_VIEW)
-    for part in (shown.waiting, shown.adapters):
+    for part in (shown.waiting, shown.compared, shown.adapters):
         part.click(pressed, None, page.outputs, **PRESS)
     page.timer.tick(look, page.seen, page.outputs, **AT_ONCE)
     shown.stop.click(stop, None, page.outputs, **AT_ONCE)

@@ -30,7 +30,8 @@ NUMBERS = ("steps", "rate", "batch", "accumulate", "side", "seed", "ema", "offse
 @dataclass(frozen=True)
 class Order:
     """What the form asks for. given: uploads, which are removed once the adapter is made. person: a name in the
-    collection, in place of a folder. check: only look.
+    collection, in place of a folder. check: only look. compare: methods to try, `seeds` trainings each, in place of
+    the one of the settings.
     """
 
     folder: Path | None
@@ -39,6 +40,8 @@ class Order:
     title: str | None
     check: bool
     person: str = ""
+    compare: tuple[str, ...] = ()
+    seeds: int = 1
 
 
 def view(services: Services, number: int = 0) -> str:
@@ -69,7 +72,7 @@ def view(services: Services, number: int = 0) -> str:
   {_methods()}{_strengths()}
   <label class="ea-field"><span>Its name <i>empty: after the folder</i></span>
     <input name="title" type="text" maxlength="60" placeholder="My style"></label>
-  {_more(services)}
+  {_more(services)}{_comparison()}
   <div class="ea-row"><button type="submit" class="ea-m-button ea-m-main" data-part="send">Start</button>
     <button type="submit" class="ea-m-button" name="go" value="check">Only look at the pictures</button></div>
   <p class="ea-quiet">You can close the page meanwhile, and stop and go on whenever you like.</p>
@@ -101,6 +104,23 @@ def _strengths() -> str:
         for key, (title, about) in STRENGTHS.items()
     )
     return f'<fieldset class="ea-presets"><legend class="ea-legend">Strength</legend>{tiles}</fieldset>'
+
+
+def _comparison() -> str:
+    from pipelines.finetune.methods import METHODS
+
+    ticks = "".join(
+        f'<label class="ea-tick"><input type="checkbox" name="against_{name}" value="yes"'
+        f"{' checked' if name in UP_FRONT else ''}><span>{method.title}</span></label>"
+        for name, method in METHODS.items()
+    )
+    return f"""<details class="ea-fold" data-fold="comparison"><summary>Compare methods</summary><div class="ea-form">
+  <p class="ea-quiet">Each learns from the same pictures with about the same number of weights; a table and pictures
+    side by side tell which suits them. It takes as long as all these trainings, and some drawing.</p>
+  <fieldset class="ea-choices"><legend class="ea-legend">Methods to compare</legend>{ticks}</fieldset>
+  {_number("seeds", "Trainings of each", "more tell chance from merit", 1, 1, 20, "1")}
+  <div class="ea-row"><button type="submit" class="ea-m-button" name="go" value="compare">Compare them</button></div>
+  </div></details>"""
 
 
 def _more(services: Services) -> str:
@@ -145,16 +165,30 @@ def read(services: Services, fields: Mapping[str, str], files: Sequence[tuple[Pa
     settings = settings_of(fields)
     title = " ".join(fields.get("title", "").split()) or None
     check = fields.get("go") == "check"
+    compare, seeds = compared(fields) if fields.get("go") == "compare" else ((), 1)
     place = fields.get("place", "").strip().strip("\"'")
     if files:
-        return Order(keep_given(services, files), True, settings, title, check)
+        return Order(keep_given(services, files), True, settings, title, check, "", compare, seeds)
     if person := " ".join(fields.get("person", "").split()):
-        return Order(None, False, settings, title, check, person)
+        return Order(None, False, settings, title, check, person, compare, seeds)
     if not place:
         raise InputError(NOTHING)
     if not services.settings.loopback:
         raise InputError("Only pictures that are uploaded can be learned from on a server; drop them.")
-    return Order(Path(place).expanduser(), False, settings, title, check)
+    return Order(Path(place).expanduser(), False, settings, title, check, "", compare, seeds)
+
+
+def compared(fields: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
+    """The methods that are ticked, and how many trainings each. Raises InputError for fewer than two methods."""
+    from pipelines.finetune.methods import METHODS
+
+    methods = tuple(name for name in METHODS if fields.get(f"against_{name}") == "yes")
+    if len(methods) < 2:
+        raise InputError("Tick two methods or more to compare.")
+    seeds = fields.get("seeds", "").strip() or "1"
+    if not seeds.isdecimal():
+        raise InputError(f"The number of trainings is a whole number from 1 to 20, not {seeds!r}.")
+    return methods, int(seeds)
 
 
 def settings_of(fields: Mapping[str, str]) -> FinetuneSettings:

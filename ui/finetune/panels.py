@@ -14,7 +14,7 @@ from photos.opening import open_photo
 from pipelines.errors import EveryageError
 from ui import views as common
 from ui.background import status
-from ui.finetune import form, views, work
+from ui.finetune import compared, form, views, work
 from ui.following import status as jobs_status
 from ui.pictures import data_uri
 from ui.services import Services
@@ -32,6 +32,7 @@ class Panels:
     stop: gr.Button
     going: gr.HTML
     waiting: gr.HTML
+    compared: gr.HTML
     adapters: gr.HTML
 
 
@@ -53,15 +54,18 @@ def render(services: Services) -> Panels:
                 going = plain("", elem_id="finetune-going")
             with gr.Column(elem_id="finetune-waiting-card", elem_classes="ea-card ea-maybe"):
                 waiting = live("", elem_id="finetune-waiting")
+            with gr.Column(elem_id="finetune-compared-card", elem_classes="ea-card ea-maybe"):
+                side_by_side = live("", elem_id="finetune-compared")
             with gr.Column(elem_id="finetune-adapters-card", elem_classes="ea-card ea-maybe"):
                 kept = live("", elem_id="finetune-adapters")
-    return Panels(asked, told, stop, going, waiting, kept)
+    return Panels(asked, told, stop, going, waiting, side_by_side, kept)
 
 
 def show(panels: Panels, services: Services) -> dict[Any, Any]:
     """The updates for the whole page."""
     return {
-        panels.waiting: views.waiting(work.waiting(services)),
+        panels.waiting: views.waiting(work.waiting(services), work.stopped_comparisons(services)),
+        panels.compared: compared.cards(work.comparisons(services)),
         panels.adapters: views.adapters(cards(services)),
     } | show_work(panels, services)
 
@@ -81,7 +85,10 @@ def show_going(services: Services) -> str:
     looked = views.looked(look.result) if look is not None and look.ended == "done" else ""
     if found is None or found.ended == "done":
         return looked
-    return looked + views.going(work.training_view(found), found.view.get("problems", ()), found.view.get("more", 0))
+    wrong = found.view.get("problems", ()), found.view.get("more", 0)
+    if found.job.request["compare"]:
+        return looked + compared.going(found.view.get("table", ()), found.picture("grid"), *wrong)
+    return looked + views.going(work.training_view(found), *wrong)
 
 
 def show_status(services: Services) -> str:

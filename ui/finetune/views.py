@@ -14,6 +14,7 @@ from ui.pictures import data_uri
 if TYPE_CHECKING:
     from pipelines.finetune.finetuner import FinetuneView, Looked
     from pipelines.finetune.stored import Unfinished
+    from pipelines.jobs.job import Job
 
 SHOWN = 40
 """Problems that are told one by one."""
@@ -61,18 +62,22 @@ def looked(found: Looked) -> str:
 <div><b>Captions</b><ul class="ea-hints" aria-label="Captions">{items}</ul></div>{problems(wrong)}</div>"""
 
 
-def waiting(trainings: Sequence[Unfinished]) -> str:
-    """Trainings that were stopped. Says "go_on" or "forget" with the key."""
-    if not trainings:
+def waiting(trainings: Sequence[Unfinished], comparisons: Sequence[Job] = ()) -> str:
+    """Trainings and comparisons that were stopped. Says "go_on" or "forget" with the key or the job's id."""
+    if not trainings and not comparisons:
         return ""
-    items = "".join(
-        f'<li class="ea-row ea-between"><span><b>{escape(one.title)}</b> {escape(one.settings.method)}, stopped at '
-        f'step {one.step:,} of {one.settings.steps:,}</span><span class="ea-row">'
-        f'<button type="button" class="ea-m-button ea-m-main" data-act="go_on" data-id="{one.key}">Go on'
-        f'</button><button type="button" class="ea-m-button" data-act="forget" data-id="{one.key}" '
-        f'data-confirm="Really delete?" aria-label="Delete the training {escape(one.title)}">Delete</button>'
-        f"</span></li>"
+    lines = [
+        (one.key, one.title, f"{one.settings.method}, stopped at step {one.step:,} of {one.settings.steps:,}")
         for one in trainings
+    ]
+    lines += [(job.id, job.title, "stopped" if job.state == "cancelled" else "failed") for job in comparisons]
+    items = "".join(
+        f'<li class="ea-row ea-between"><span><b>{escape(title)}</b> {escape(where)}</span><span class="ea-row">'
+        f'<button type="button" class="ea-m-button ea-m-main" data-act="go_on" data-id="{key}">Go on'
+        f'</button><button type="button" class="ea-m-button" data-act="forget" data-id="{key}" '
+        f'data-confirm="Really delete?" aria-label="Delete the training {escape(title)}">Delete</button>'
+        f"</span></li>"
+        for key, title, where in lines
     )
     return f'<div class="ea-section"><h3>Stopped trainings</h3><ul class="ea-trainings">{items}</ul></div>'
 

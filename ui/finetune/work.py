@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pipelines.jobs.job import Job
 
 STOPPED = ("cancelled", "failed")
+ENDED = (*STOPPED, "done")
+SHOWN = 6
+"""Comparisons that the page lists."""
 
 
 def start(services: Services, order: Order) -> int:
@@ -29,6 +32,8 @@ def start(services: Services, order: Order) -> int:
         return _look(services, order)
     request: dict[str, Any] = {"settings": order.settings.model_dump(mode="json"), "title": order.title or ""}
     request |= {"folder": str(order.folder)} if order.folder is not None else {"person": order.person}
+    if order.compare:
+        request |= {"compare": list(order.compare), "seeds": order.seeds}
     try:
         return _begin(services, request)
     except EveryageError:
@@ -39,6 +44,10 @@ def start(services: Services, order: Order) -> int:
 
 def go_on(services: Services, key: str) -> int:
     """Go on with a training that was stopped. Raises InputError if there is none of this key."""
+    if any(job.id == key for job in stopped_comparisons(services)):
+        services.desk.clear()
+        services.jobs.resume(key)
+        return 0
     found = next((one for one in services.finetuner.unfinished() if one.key == key), None)
     if found is None:
         raise InputError("This training is not there any more; start it anew.")
@@ -50,7 +59,13 @@ def go_on(services: Services, key: str) -> int:
 
 
 def forget(services: Services, key: str) -> None:
-    """Delete a training that was stopped, with its jobs and the pictures that were handed over for it."""
+    """Delete a training that was stopped, with its jobs and the pictures that were handed over for it; or a comparison,
+    with all that it made."""
+    if found_job := next((job for job in _comparisons(services, ENDED) if job.id == key), None):
+        services.jobs.delete(key)
+        if found_job.request["folder"]:
+            discard(services, Path(found_job.request["folder"]))
+        return
     found = next((one for one in services.finetuner.unfinished() if one.key == key), None)
     services.finetuner.forget(key)
     if found is None:
@@ -65,6 +80,38 @@ def waiting(services: Services) -> list[Unfinished]:
     """Trainings that were stopped, without those that are on the queue again."""
     going = services.finetune_jobs.open_jobs()
     return [one for one in services.finetuner.unfinished() if not any(is_of(job, one) for job in going)]
+
+
+def stopped_comparisons(services: Services) -> list[Job]:
+    """Comparisons that can go on."""
+    return _comparisons(services, STOPPED)
+
+
+def comparisons(services: Services) -> list[Job]:
+    """Finished comparisons, newest first."""
+    return _comparisons(services, ("done",))[:SHOWN]
+
+
+def _comparisons(services: Services, states: tuple[str, ...]) -> list[Job]:
+    found = services.jobs.list(1000, states)  # type: ignore[arg-type]
+    return [job for job in found if job.kind == "finetune" and job.request["compare"]]
+
+
+def keep(services: Services, key: str) -> str:
+    """Put an adapter of a comparison, "JOB/METHOD-STRENGTH-SEED", beside the others; its id.
+
+    Raises InputError if it is not there any more.
+    """
+    from pipelines.finetune.methods import METHODS
+
+    id, _, name = key.partition("/")
+    job = next((one for one in comparisons(services) if one.id == id), None)
+    rows = (job.result or {}).get("rows", []) if job is not None else []
+    row = next((row for row in rows if f"{row['method']}-{row['strength']}-{row['seed']}" == name), None)
+    if job is None or row is None:
+        raise InputError("This comparison is not there any more; make it anew.")
+    folder = Path((job.result or {})["out"]) / name / "adapter"
+    return services.finetuner.keep(folder, f"{job.title.rpartition(' on ')[2]} {METHODS[row['method']].title}")
 
 
 def is_of(job: Job, training: Unfinished) -> bool:
@@ -134,6 +181,8 @@ def training_view(found: Followed) -> FinetuneView | None:
 def finished(found: Followed) -> str:
     """What came of a training."""
     done = found.result
+    if found.job.request["compare"]:
+        return "The methods are compared; keep the adapter that you like best."
     if done.get("id"):
         return f"{done['title']} is learnt. Choose {done['id']} under Adapters on the Generate page."
     return f"{found.job.title} is done; see {done['out']}."
