@@ -122,6 +122,23 @@ def test_ten_steps_equal_the_dense_method(threshold: float) -> None:
         assert first[name].sum() == 0 or not torch.equal(now[name][first[name]], start[name][first[name]])
 
 
+def test_the_base_has_its_own_bits_after_each_use() -> None:
+    """The update lies in the base's memory for as long as a layer computes, also where that fails."""
+    net, base = adapted(), mixed().state_dict()
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.constant_(parameter, 0.3)
+    assert (net(pictures()) - mixed()(pictures())).abs().max() > 0.01
+    net(pictures()).square().mean().backward()
+    with pytest.raises(RuntimeError):
+        net.wide(torch.zeros(2, 7))
+    with pytest.raises(RuntimeError):
+        net.conv(torch.zeros(2, 7, 8, 8))
+    for name, layer in sara_layers(net, "default").items():
+        for key, value in layer.tensors().items():
+            assert torch.equal(value, base[f"{name}.{key}"])
+
+
 RANKED = ("wide", "out")
 
 
