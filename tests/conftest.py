@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before torch is imported: threads that wait for each other spin, and two test workers share two cores.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -21,6 +25,13 @@ for name in [name for name in os.environ if name.startswith("EVERYAGE_")]:
     del os.environ[name]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
+)
 
 
 def is_local(address: Any) -> bool:
@@ -51,6 +62,22 @@ def no_network() -> Iterator[None]:
     patch.setattr(socket.socket, "connect_ex", guarded_ex)
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, or Playwright's own. By module: while it is open, nothing else may run an event loop."""
+    from playwright.sync_api import sync_playwright
+
+    found = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        if found is None and not Path(playwright.chromium.executable_path).exists():
+            # On a person's machine without the browser the other tests still say what they have to say.
+            missing = pytest.fail if os.environ.get("CI") else pytest.skip
+            missing("no Chromium here: apt-get install chromium, or playwright install chromium")
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
+        yield browser
+        browser.close()
 
 
 def _package_folder(name: str) -> Path:

@@ -16,15 +16,13 @@ from urllib.request import Request, urlopen
 import pytest
 from fake_aging import FakePipeline
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from photos.history import History
 from photos.io import read_recipe
 from pipelines.settings import load_settings
 from ui.server import build, launch_options
 
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync --use-fake-device-for-media-stream --use-fake-ui-for-media-stream"
 ROOT = Path(__file__).resolve().parent.parent
 DROP = """([type, name, data]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -55,20 +53,6 @@ def app(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[Ap
     served = App(tmp_path_factory.mktemp("data"), free_port)
     yield served
     served.blocks.close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        if found is None and not Path(playwright.chromium.executable_path).exists():
-            # On a person's machine without the browser the other tests still say what they have to say.
-            missing = pytest.fail if os.environ.get("CI") else pytest.skip
-            missing("no Chromium here: apt-get install chromium, or playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

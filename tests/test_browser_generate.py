@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 import tiny_diffusion
 from fake_aging import FakePipeline
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from pipelines.generate.recipe import restore
 from pipelines.settings import load_settings
@@ -20,7 +18,6 @@ from tests.near_worker import NearWorker
 from ui.server import assemble, launch_options
 from ui.services import Services
 
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 WAIT_MS = 60_000
 
 
@@ -41,18 +38,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator
     yield f"http://127.0.0.1:{free_port}"
     blocks.close(verbose=False)
     worker.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        if found is None and not Path(playwright.chromium.executable_path).exists():
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium here: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import zipfile
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from fake_aging import FakePipeline
 from fake_faces import picture
 from fake_personal import LEARNERS, FakePersonalizer, stand_in
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from photos.io import read_recipe
 from photos.library.tables import AgeSource
@@ -26,7 +25,6 @@ from tests.near_worker import NearWorker
 from ui.server import assemble, launch_options
 from ui.services import Services
 
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 AGES = (20, 28, 35, 44, 52, 61, 70)
 WAIT_MS = 30_000
 SLOW_MS = 300_000  # real networks on a busy machine
@@ -72,18 +70,6 @@ def app(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[Ap
     yield served
     served.close()
     patch.undo()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        if found is None and not Path(playwright.chromium.executable_path).exists():
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium here: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ import pytest
 from fake_aging import FakePipeline
 from fake_models import foreign_file, quick_convert, record
 from naughty import Naughty, serving
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from models import catalog, foreign
 from pipelines.events import CancelToken
@@ -29,8 +28,6 @@ from ui.models.work import Step
 from ui.server import assemble, launch_options, prepare
 from ui.services import Run, Services
 
-FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-FLAGS += " --disable-component-update --disable-sync"
 QUICK = Manners(stall_s=1, tries=3, pause_s=0.01, max_pause_s=0.02, spare_bytes=0)
 
 
@@ -270,18 +267,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator
         app.blocks.close(verbose=False)
         app.worker.close()
     patch.undo()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    with sync_playwright() as playwright:
-        if found is None and not Path(playwright.chromium.executable_path).exists():
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium here: apt-get install chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from photos.history import History
 from photos.originals import Originals
+from pipelines.errors import EveryageError
 from pipelines.events import CancelToken
 from pipelines.models import ModelStore
 from ui.background import Desk
@@ -249,6 +250,13 @@ class Services:
         folder.mkdir(mode=0o700)
         plain = re.sub(r"[^\w-]+", "-", name).strip("-") or "result"
         return folder / f"{plain[:80]}{suffix}"
+
+    def sentence(self, error: Exception) -> str:
+        """What a page says of an error. A defect has no words of its own: the terminal keeps its trace."""
+        if isinstance(error, EveryageError):
+            return str(error)
+        self.report(error)
+        return f"Something went wrong ({type(error).__name__}); the terminal says more."
 
     def report(self, error: Exception) -> None:
         """Write a defect's trace to the log; the page gets a sentence only."""

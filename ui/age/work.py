@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photos.io import open_photo, save_image
-from pipelines.errors import Cancelled, EveryageError
+from pipelines.errors import Cancelled
 from pipelines.events import Event
 from ui import views
 from ui.age.state import GLOBAL, Choices, Made, PhotoState, Shelf
@@ -70,11 +70,8 @@ def make(
             yield step
     except Cancelled:
         ending = views.note("Stopped. " + ("Earlier results are still here." if before.finished else ""), "info")
-    except EveryageError as error:
-        ending = views.note(str(error), "error")
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        ending = views.note(f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    except Exception as error:
+        ending = views.note(services.sentence(error), "error")
     else:
         return
     if not run.replaced:

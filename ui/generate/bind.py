@@ -139,7 +139,12 @@ def _bind_runs(app: gr.Blocks, page: Page) -> None:
         """A tab that was opened while a comparison goes on follows it."""
         yield {page.shelf: shelf}  # a generator that says nothing would empty the page
         session = str(request.session_hash)
-        if runs.get(session) is None and services.grid_jobs.current is not None:
+        try:
+            going = services.grid_jobs.current
+        except Exception as error:  # the list of jobs can't be opened, perhaps
+            yield {page.result.status: views.note(services.sentence(error), "error")}
+            return
+        if runs.get(session) is None and going is not None:
             run = runs.start(session)
             yield from _show(page, request, run, work.following(services, run), words, waits=False)
             yield result.show(page.result, shelf)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pipelines.errors import Cancelled, EveryageError
+from pipelines.errors import Cancelled
 from ui import views
 from ui.following import Followed, follow, line
 from ui.generate.result import Shelf
@@ -68,11 +68,8 @@ def _guarded(services: Services, run: Run, begin: Any) -> Iterator[Step]:
             yield step
     except Cancelled:
         ending = views.note("Stopped.", "info")
-    except EveryageError as error:
-        ending = views.note(str(error), "error")
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        ending = views.note(f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    except Exception as error:
+        ending = views.note(services.sentence(error), "error")
     else:
         return
     if not run.replaced:

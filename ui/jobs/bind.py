@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import EveryageError
 from ui import views as common
 from ui.jobs import acts, views
 from ui.jobs.shown import Choice, jobs, opened
@@ -60,11 +59,8 @@ class Page:
         """What the act updates; whatever goes wrong is a sentence in the status line."""
         try:
             return act()
-        except EveryageError as error:
-            text = str(error)
-        except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-            self.services.report(error)
-            text = f"Something went wrong ({type(error).__name__}); the terminal says more."
+        except Exception as error:
+            text = self.services.sentence(error)
         return {self.status: common.note(text, "error"), self.pulse: ""}
 
 

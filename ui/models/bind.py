@@ -126,7 +126,12 @@ def _bind_work(app: gr.Blocks, page: Page) -> None:
     def again(request: gr.Request, selected: str) -> Iterator[Updates]:
         """A tab that was opened while a download goes on follows it."""
         yield {page.asked: ("", "")}  # as above
-        session, going = str(request.session_hash), page.services.download_jobs.running
+        session = str(request.session_hash)
+        try:
+            going = page.services.download_jobs.running
+        except Exception as error:  # the list of jobs can't be opened, perhaps
+            yield {page.detail.status: views.note(page.services.sentence(error), "error")}
+            return
         if runs.get(session) is None and going is not None:
             mine = runs.start(session)
             selected = str(going.job.request["model"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import Cancelled, EveryageError, InputError
+from pipelines.errors import Cancelled, InputError
 from pipelines.events import Event
 from pipelines.models import StoredModel, Verdict, is_repository
 from ui import views
@@ -99,11 +99,8 @@ def _guarded(services: Services, run: Run, begin: Callable[[], Iterator[Step]]) 
             yield step
     except Cancelled:
         ending = views.note(KEPT, "info")
-    except EveryageError as error:
-        ending = views.note(str(error), "error")
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        ending = views.note(f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    except Exception as error:
+        ending = views.note(services.sentence(error), "error")
     else:
         return
     if not run.replaced:

@@ -31,11 +31,8 @@ def act(services: Services, choice: Choice, said: Said) -> Outcome:
     """Do what was said. Never raises: what goes wrong is the sentence."""
     try:
         return ACTS[said.act](services, choice, said) if said.act in ACTS else Outcome(choice)
-    except EveryageError as error:
-        return Outcome(choice, str(error), "error")
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        return Outcome(choice, f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    except Exception as error:
+        return Outcome(choice, services.sentence(error), "error")
 
 
 # Looking

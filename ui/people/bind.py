@@ -8,7 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import EveryageError
 from ui import views
 from ui.following import Followed
 from ui.people import acts, form, panels, work
@@ -74,6 +73,12 @@ def bind(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
 
 def _bind_looking(app: gr.Blocks, tab: gr.Tab, page: Page) -> None:
     def entered(choice: Choice) -> Updates:
+        try:
+            return looked(choice)
+        except Exception as error:  # the list of jobs can't be opened, perhaps
+            return page.say(page.services.sentence(error), "error") | {page.choice: choice}
+
+    def looked(choice: Choice) -> Updates:
         found = page.services.people_jobs.current
         seen = _seen(found)
         news = page.services.people_jobs.news
@@ -111,12 +116,8 @@ def _start(page: Page, choice: Choice, begin: Callable[[], Followed]) -> Updates
     """Begin work in the background, and look at it from now on; or say why not."""
     try:
         begun = begin()
-    except EveryageError as error:
-        return page.say(str(error), "error") | {page.choice: choice}
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        page.services.report(error)
-        text = f"Something went wrong ({type(error).__name__}); the terminal says more."
-        return page.say(text, "error") | {page.choice: choice}
+    except Exception as error:
+        return page.say(page.services.sentence(error), "error") | {page.choice: choice}
     # What is quick has ended by now; the next look says so.
     updates = page.show(choice) | panels.show_status(page.panels, page.services) | {page.timer: gr.Timer(active=True)}
     return updates | ({page.panels.form: form.view(page.services, begun.number)} if begun.job.kind == "import" else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import EveryageError, InputError
+from pipelines.errors import InputError
 from ui import views as common
 from ui.people import faces, learn, person, timeline, views, words
 from ui.people.learn import Plan
@@ -34,11 +34,8 @@ def parts(services: Services, choice: Choice) -> dict[str, str]:
             return empty | {"list": listed(services, choice, everybody)} | _person(services, choice, everybody)
         shown = MAKERS.get(choice.what, _nothing)(services, choice)
         return empty | {"list": listed(services, choice, everybody)} | shown
-    except EveryageError as error:
-        text = str(error)
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        text = f"Something went wrong ({type(error).__name__}); the terminal says more."
+    except Exception as error:
+        text = services.sentence(error)
     return empty | {"list": "", "view": f'<div class="ea-section">{common.note(text, "error")}</div>'}
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import EveryageError
 from ui import views as common
 from ui.services import Services
 from ui.video import follow, form, panels, queued, views, work
@@ -56,12 +55,8 @@ class Page:
             return self.trouble(error)
 
     def trouble(self, error: Exception) -> Updates:
-        """The error's sentence in the status line; of a defect the terminal keeps the trace."""
-        text = str(error)
-        if not isinstance(error, EveryageError):
-            self.services.report(error)
-            text = f"Something went wrong ({type(error).__name__}); the terminal says more."
-        return self.idle(common.note(text, "error"))
+        """The error's sentence in the status line."""
+        return self.idle(common.note(self.services.sentence(error), "error"))
 
     def idle(self, status: str = "") -> Updates:
         """Nothing is done for this tab alone."""

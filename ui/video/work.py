@@ -109,11 +109,8 @@ def preview(services: Services, run: Run, clip: Clip, options: VideoOptions, sec
         return
     except Cancelled:
         ending = common.note("Stopped.", "info")
-    except EveryageError as error:
-        ending = common.note(str(error), "error")
-    except Exception as error:  # a defect; the page says so in a sentence, and the terminal keeps the trace
-        services.report(error)
-        ending = common.note(f"Something went wrong ({type(error).__name__}); the terminal says more.", "error")
+    except Exception as error:
+        ending = common.note(services.sentence(error), "error")
     yield Step(ending, busy=False)
 
 
