@@ -108,7 +108,7 @@ def measure(
     ages = truth.ages[: len(truth)].tolist()
     inputs = [place for place, age in enumerate(ages) if age == source]
     rest = [place for place in range(len(ages)) if place not in inputs]
-    result = evaluate(nets, own, truth.part(inputs), truth.part(rest), [float(age) for age in targets], eyes)
+    *_, result = evaluate(nets, own, truth.part(inputs), truth.part(rest), [float(age) for age in targets], eyes)
     return result.as_dict() | {"seconds": round(seconds, 1), "steps": steps, "photos": photos}, result
 
 

@@ -55,8 +55,11 @@ def personalize(
             raise EveryageError("The training ended without a result; try again.")
         facts: dict[str, Any] = {"person": done.person, "adapter": str(done.path), "card": done.card}
         if evaluate:
-            page, evaluation = personalizer.evaluate(name)
-            facts |= {"report": str(page), "evaluation": evaluation.as_dict()}
+            for event in personalizer.evaluate(name):
+                progress.show(event)
+                if event.stage == "done":
+                    page, evaluation = event.value
+                    facts |= {"report": str(page), "evaluation": evaluation.as_dict()}
     facts["seconds"] = round(time.monotonic() - began, 2)
     print(json.dumps(facts) if as_json else _sentence(facts))
     return 0

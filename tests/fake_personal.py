@@ -102,12 +102,13 @@ class FakePersonalizer:
         del self.reached[name]
         return PersonalModel(name, path, card)
 
-    def evaluate(self, name: str, cancel: CancelToken | None = None) -> tuple[Path, Any]:
+    def evaluate(self, name: str, cancel: CancelToken | None = None) -> Iterator[Event]:
         if self.model(name) is None:
             raise InputError(f"{name} has not been learnt yet; do that first.")
         page = self._folder(name) / "report.html"
         page.write_text(f"<h1>How {name} ages</h1>")
-        return page, SimpleNamespace(as_dict=dict)
+        yield Event("evaluate", "Measuring on photos that were held out", 1, 2)
+        yield Event("done", "Measured", 1, 1, 0.0, value=(page, SimpleNamespace(as_dict=dict)))
 
     def _folder(self, name: str) -> Path:
         return self.data / "people" / self.people.get(name).folder / "model"

@@ -138,7 +138,8 @@ def test_the_evaluation_finds_a_model_that_draws_the_truth() -> None:
     album.points[:] = album.points[:1]
     inputs.points[:] = album.points[:1]
     eyes = Eyes(TinyRecogniser(), TinyAge())  # type: ignore[arg-type]
-    result = evaluate(base, perfect, inputs, album.part([0, 1, 2]), [30.0, 60.0], eyes)
+    begun, result = evaluate(base, perfect, inputs, album.part([0, 1, 2]), [30.0, 60.0], eyes)
+    assert [row.target for row in begun.rows] == [30.0] and begun.rows == result.rows[:1]
     first, second = result.rows
     assert first.likeness_own == pytest.approx(1.0, abs=1e-4) and first.likeness_global < 0.999  # type: ignore[operator]
     assert first.bound is not None and first.truth is not None

@@ -16,6 +16,7 @@ from models.errors import Cancelled, InputError
 from photos.results import read_recipe
 from pipelines.events import CancelToken, Event
 from pipelines.personalize import PersonalizeOptions, Personalizer, TrainingView
+from pipelines.personalize.personalizer import EVALUATED_AGES
 from pipelines.runtime import Runtime
 from pipelines.settings import load_settings
 
@@ -134,7 +135,9 @@ def test_two_trainings_of_one_person_do_not_mix(personalizer: Personalizer, data
 
 
 def test_the_report_has_figures_and_pictures(personalizer: Personalizer, events: list[Event]) -> None:
-    page, evaluation = personalizer.evaluate("Ada")
+    *steps, done = personalizer.evaluate("Ada")
+    assert [event.done for event in steps] == list(range(len(EVALUATED_AGES) + 1))
+    page, evaluation = done.value
     text = page.read_text()
     assert page.parent == events[-1].value.path.parent and "How Ada ages" in text and "data:image/jpeg" in text
     assert [row.target for row in evaluation.rows] == [float(age) for age in range(0, 101, 10)]

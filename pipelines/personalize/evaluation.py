@@ -7,7 +7,7 @@ target. SFace has judged nothing in training. Each figure stands beside that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,10 +96,10 @@ def evaluate(
     targets: Sequence[float],
     eyes: Eyes,
     check: Callable[[], None] = lambda: None,
-) -> Evaluation:
+) -> Iterator[Evaluation]:
     """Age every photo of `inputs` to every target by both networks, and compare with the photos of `truth`.
 
-    What `check` raises between two ages ends it.
+    Gives what is known after each target; the last one is whole. What `check` raises between two ages ends it.
     """
     count = len(truth)
     vectors, years = eyes.look(truth.crops[:count], truth.points[:count])
@@ -120,7 +120,7 @@ def evaluate(
         rows.append(
             Row(target, like_before, like_own, age_before, age_own, _bound(vectors, ages, target), _mean(years[near]))
         )
-    return Evaluation(inputs.ages[: len(inputs)].tolist(), rows, tiles)
+        yield Evaluation(inputs.ages[: len(inputs)].tolist(), list(rows), tiles)
 
 
 def drawn(nets: AgingNets, album: Album, target: float) -> Tensor:

@@ -77,6 +77,7 @@ class EvaluateJob(_PersonJob):
     """request: "person" (a name or a token). The report lies beside the model, and goes with it."""
 
     name = "evaluate"
+    STAGES: ClassVar[Stages] = {"evaluate": (0.0, 1.0)}
 
     def check(self, request: dict[str, Any]) -> dict[str, Any]:
         only_known(request, "person")
@@ -89,9 +90,7 @@ class EvaluateJob(_PersonJob):
         return f"Measuring how {self.named(request)} ages"
 
     def events(self, request: dict[str, Any], folder: Path, cancel: CancelToken) -> Iterator[Event]:
-        yield Event("evaluate", "Measuring on photos that were held out")
-        found = self.personalizer().evaluate(self.named(request), cancel)
-        yield Event("done", "Measured", 1, 1, 0.0, value=found)
+        yield from self.personalizer().evaluate(self.named(request), cancel)
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         page, evaluation = value

@@ -26,7 +26,7 @@ from pipelines.events import CancelToken, Eta, Event
 from pipelines.runtime import Runtime
 
 from .album import Album, read_album
-from .evaluation import Evaluation, Eyes, evaluate
+from .evaluation import Eyes, evaluate
 from .everyage import Everyage
 from .judges import make_judges
 from .method import Method, Setting
@@ -42,6 +42,7 @@ from .validation import Validation, hold_out
 METHODS: dict[str, type[Method]] = {"everyage": Everyage, "official": Official}
 SAVE_EVERY_S = 20.0
 EVALUATED_AGES = [float(age) for age in range(0, 101, 10)]
+MEASURING = "Measuring on photos that were held out"
 CHECKS = 10  # how often in a training the held-out photos are looked at, and a preview is drawn
 
 
@@ -144,12 +145,14 @@ class Personalizer:
         model = PersonalModel(person.name, folder.model / ADAPTER, card)
         return Event("done", f"{person.name} is learnt", 1, 1, 0.0, value=model)
 
-    def evaluate(self, name: str, cancel: CancelToken | None = None) -> tuple[Path, Evaluation]:
-        """Measure the finished model on the photos that it did not learn from; the report's path, and the figures.
+    def evaluate(self, name: str, cancel: CancelToken | None = None) -> Iterator[Event]:
+        """Measure the finished model on the photos that it did not learn from.
 
         The input is the held-out photo at the age of whose end most others lie on the other side; targets are every
-        tenth year. Raises InputError where there is no model, or where all photos were needed for learning.
+        tenth year. Events: "evaluate" an age; "done" (value: the report's path, and the Evaluation). Raises InputError
+        where there is no model, or where all photos were needed for learning.
         """
+        yield Event("evaluate", MEASURING, 0, len(EVALUATED_AGES))
         model = self.model(name)
         if model is None:
             raise InputError(f"{self.people.get(name).name} has not been learnt yet; do that first.")
@@ -167,11 +170,14 @@ class Personalizer:
             pool.get("faces/age", lambda: load_age_net(self.runtime.device)),
         )
         ends = album.part([order[0], order[-1]])
-        cancel = cancel or CancelToken()
-        result = evaluate(base, own, ends, album.part(held), EVALUATED_AGES, eyes, cancel.check)
+        check, eta, result = (cancel or CancelToken()).check, Eta(), None
+        for result in evaluate(base, own, ends, album.part(held), EVALUATED_AGES, eyes, check):
+            left = eta.update(len(result.rows), len(EVALUATED_AGES))
+            yield Event("evaluate", MEASURING, len(result.rows), len(EVALUATED_AGES), left)
+        assert result is not None
         page = self.folder(self.people.get(name)).model / "report.html"
         write_atomically(page, lambda file: file.write(report(model.person, model.card, result).encode()))
-        return page, result
+        yield Event("done", "Measured", 1, 1, 0.0, value=(page, result))
 
     def _setting(self, nets: AgingNets, album: Album, method: Method, seed: int) -> Setting:
         student = Student(nets, method.tunes_generator, method.tiny_start, seed)
