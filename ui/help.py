@@ -37,7 +37,8 @@ makes it easy to ask for later), choose how strongly to learn, and press Start. 
 can't be used and says how much memory the training needs. Drawings of the same prompts show how it goes; Stop keeps
 what is done, and *Go on* comes to the same end. Then choose the adapter on the Generate page under *Adapters*, with a
 weight: less than 1 is subtler, below 0 turns away. Captions in .txt files beside the pictures, with the same names,
-teach more than one phrase. Somebody in your collection can be learnt by name, with the age in each caption; *Forget*
+teach more than one phrase. *Compare methods* lets several learn from the same pictures, and shows a table and
+drawings side by side; the one that you like best can be kept. Somebody in your collection can be learnt by name, with the age in each caption; *Forget*
 removes these adapters, too.
 
 **Video.** Drop a video, or write where it lies. Everyage looks who is in it, follows each face through the scenes,
