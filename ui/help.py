@@ -38,8 +38,8 @@ can't be used and says how much memory the training needs. Drawings of the same 
 what is done, and *Go on* comes to the same end. Then choose the adapter on the Generate page under *Adapters*, with a
 weight: less than 1 is subtler, below 0 turns away. Captions in .txt files beside the pictures, with the same names,
 teach more than one phrase. *Compare methods* lets several learn from the same pictures, and shows a table and
-drawings side by side; the one that you like best can be kept. Somebody in your collection can be learnt by name, with the age in each caption; *Forget*
-removes these adapters, too.
+drawings side by side; the one that you like best can be kept. Somebody in your collection can be learnt by name, with
+the age in each caption; *Forget* removes these adapters, too.
 
 **Video.** Drop a video, or write where it lies. Everyage looks who is in it, follows each face through the scenes,
 and shows everybody as a card: tick whom to age, and choose an age, two ages to grow older in between, or keyframes.
