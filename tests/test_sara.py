@@ -139,6 +139,21 @@ def test_the_base_has_its_own_bits_after_each_use() -> None:
             assert torch.equal(value, base[f"{name}.{key}"])
 
 
+def test_all_train_on_where_next_to_none_is_left_below() -> None:
+    net = adapted()
+    deltas = {n: layer.sara_delta["default"] for n, layer in sara_layers(net, "default").items()}
+    total = sum(map(len, deltas.values()))
+    for name, delta in deltas.items():
+        if name != "norm":
+            torch.nn.init.constant_(delta, 1.0)
+    left = len(deltas["norm"])
+    found = reselect(net, THRESHOLD, least=1.01 * left / total)
+    assert (found.kept, found.frozen) == (total, 0)
+    assert all(layer.sara_delta["default"] is deltas[n] for n, layer in sara_layers(net, "default").items())
+    found = reselect(net, THRESHOLD, least=0.99 * left / total)
+    assert (found.kept, found.frozen) == (left, total - left)
+
+
 RANKED = ("wide", "out")
 
 

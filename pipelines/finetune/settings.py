@@ -14,11 +14,12 @@ from pipelines.finetune.methods import METHODS, Strength
 class FinetuneSettings(BaseModel):
     """Limits are checked: see `finetune_settings`.
 
-    side: pictures have about side x side pixels, None is the model's own. batch, accumulate: pictures side by side,
-    and batches a step of the optimizer. rate: None is the method's own. rank_weight: of SaRA's rank loss. drop: share
-    of the captions that are left out, so that guidance still has a free prediction. ema: horizon of the average of the
-    adapter's weights, 0 is none. phrase: the words for pictures without any. samples: prompts that are drawn every
-    `sample_every` steps, none for captions of the folder; sample_every 0 draws nothing, None five times in all.
+    side: pictures have about side x side pixels, None is the model's own. batch, accumulate: pictures side by side, and
+    batches a step of the optimizer. rate: None is the method's own. rank_weight: of SaRA's rank loss. drop: share of
+    the captions that are left out, so that guidance still has a free prediction. ema: horizon of the average of the
+    adapter's weights, 0 is none. reselect: SaRA's choice made anew at half time, unless that would leave next to none.
+    phrase: the words for pictures without any. samples: prompts that are drawn every `sample_every` steps, none for
+    captions of the folder; sample_every 0 draws nothing, None five times in all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

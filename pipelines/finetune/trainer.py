@@ -21,6 +21,7 @@ from pipelines.generate.families.base import Family
 
 ADAPTER = "default"
 FORMAT = 1
+STILL = 0.1  # with fewer of SaRA's weights below the threshold at half time, all train on
 SEEDS_APART = 1_000_003  # a prime: the draws of two seeds never meet
 
 
@@ -132,7 +133,8 @@ class FinetuneTrainer:
     def _reselect(self) -> None:
         from models.adapters.sara.training import reselect
 
-        reselect(self.network, self.config.threshold, self.optimizer, ADAPTER)
+        if not reselect(self.network, self.config.threshold, self.optimizer, ADAPTER, STILL).frozen:
+            return
         self.trainable = [p for p in self.network.parameters() if p.requires_grad]
         # The average starts anew from here: its weights are not the same ones any more.
         self.average = [p.detach().clone() for p in self.trainable] if self.settings.ema else []

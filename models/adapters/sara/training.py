@@ -25,17 +25,26 @@ class Reselection:
 
 @torch.no_grad()
 def reselect(
-    model: nn.Module, threshold: float, optimizer: torch.optim.Optimizer | None = None, adapter: str = "default"
+    model: nn.Module,
+    threshold: float,
+    optimizer: torch.optim.Optimizer | None = None,
+    adapter: str = "default",
+    least: float = 0.0,
 ) -> Reselection:
     """Progressive parameter adjustment (section 3.3): of the chosen weights only those that still are below the
     threshold train on; the others stay as they are now.
 
-    The optimizer's state of the weights that stay in training is kept, of the others dropped.
+    The optimizer's state of the weights that stay in training is kept, of the others dropped. least: where a smaller
+    share (0..1) than this still is below, all train on. In the paper it is 15 to 20 %; at the rates that small models
+    need nearly all have left by then, and training the few others alone would end the training.
     """
-    kept = frozen = 0
-    for layer in sara_layers(model, adapter).values():
+    layers = sara_layers(model, adapter).values()
+    below = [layer.values(adapter).abs() < threshold for layer in layers]
+    kept, total = sum(int(still.sum()) for still in below), sum(map(len, below))
+    if kept < least * total:
+        return Reselection(total, 0)
+    for layer, still in zip(layers, below, strict=True):
         delta, index = layer.sara_delta[adapter], layer.sara_index[adapter]
-        still = layer.values(adapter).abs() < threshold
         places = torch.cat([layer.sara_fixed_index[adapter], index[~still]])
         order = places.argsort()
         layer.sara_fixed[adapter] = torch.cat([layer.sara_fixed[adapter], delta[~still]])[order]
@@ -44,8 +53,7 @@ def reselect(
         layer.sara_delta[adapter] = nn.Parameter(delta[still], requires_grad=delta.requires_grad)
         if optimizer is not None:
             _exchange(optimizer, delta, layer.sara_delta[adapter], still)
-        kept, frozen = kept + int(still.sum()), frozen + int((~still).sum())
-    return Reselection(kept, frozen)
+    return Reselection(kept, total - kept)
 
 
 def _exchange(optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, still: Tensor) -> None:

@@ -1,0 +1,166 @@
+"""What is seen at each sample: a visibility buffer for triangles and soft lines of N pictures at once.
+
+Each sample keeps one whole number: the depth's bits above the primitive's number. The smallest wins, so that the result
+does not depend on the order of drawing, and nothing has to be sorted. Lines are softer than a sample: each covers a
+sample with a chance that is its true share of it, and the supersampled picture turns chances into tones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.heads.noise import unit
+
+_EMPTY = (1 << 62) - 1
+_NUMBER = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class Triangles:
+    """T triangles: corners `xy` (T, 3, 2) in samples, camera depths `z` (T, 3) > 0, the picture `head` (T,)."""
+
+    xy: Tensor
+    z: Tensor
+    head: Tensor
+
+
+@dataclass(frozen=True)
+class Lines:
+    """L pieces of line: ends `xy` (L, 2, 2) in samples, depths `z` (L, 2), full widths (L, 2) in samples, opacity (L,).
+
+    `salt` (L,) is a piece's own number within its picture: chances follow it, so that no batch changes them.
+    """
+
+    xy: Tensor
+    z: Tensor
+    width: Tensor
+    opacity: Tensor
+    head: Tensor
+    salt: Tensor
+
+
+class Visibility:
+    """The nearest primitive at each of side x side samples of `count` pictures."""
+
+    def __init__(self, count: int, side: int, device: torch.device) -> None:
+        self.count, self.side, self.drawn = count, side, 0
+        self.keys = torch.full((count * side * side,), _EMPTY, dtype=torch.int64, device=device)
+
+    def add_triangles(self, triangles: Triangles) -> int:
+        """Draw, and return the number of the first one."""
+        first, self.drawn = self.drawn, self.drawn + len(triangles.z)
+        which, x, y = _boxes(triangles.xy, self.side)
+        shares = barycentric(triangles.xy[which], torch.stack([x, y], 1) + 0.5)
+        inside = (shares >= 0).all(1).nonzero()[:, 0]
+        which, x, y, shares = which[inside], x[inside], y[inside], shares[inside]
+        # 1/z is linear on the screen, z is not.
+        depth = 1 / (shares / triangles.z[which]).sum(1)
+        self._put(triangles.head[which], x, y, depth, first + which)
+        return first
+
+    def add_lines(self, lines: Lines, reach: int = 1) -> int:
+        """Draw lines up to about 2 * reach samples wide, and return the number of the first one."""
+        first, self.drawn = self.drawn, self.drawn + len(lines.z)
+        which, step, share = _steps(lines.xy, self.side)
+        flat = _is_flat(lines.xy)[which]
+        ends, run = lines.xy[which], (lines.xy[:, 1] - lines.xy[:, 0])[which]
+        slope = torch.where(flat, run[:, 1], run[:, 0]) / torch.where(flat, run[:, 0], run[:, 1])
+        across = torch.where(flat, _mix(ends[:, :, 1], share), _mix(ends[:, :, 0], share))
+        width = _mix(lines.width[which], share) * (1 + slope * slope).sqrt()
+        depth = _mix(lines.z[which], share)
+        for offset in range(-reach, reach + 1):
+            row = across.floor() + offset
+            covered = torch.minimum(across + width / 2, row + 1) - torch.maximum(across - width / 2, row)
+            chance = unit((lines.salt[which] * 4099 + step.long()) * 31 + row.long())
+            seen = (chance < covered * lines.opacity[which]) & (row >= 0) & (row < self.side)
+            kept = seen.nonzero()[:, 0]
+            x, y = torch.where(flat, step, row)[kept], torch.where(flat, row, step)[kept]
+            self._put(lines.head[which[kept]], x, y, depth[kept], first + which[kept])
+        return first
+
+    def _put(self, head: Tensor, x: Tensor, y: Tensor, depth: Tensor, number: Tensor) -> None:
+        # The bits of a positive float grow with it, so that whole numbers compare as the depths do.
+        key = (depth.float().view(torch.int32).long() << 31) | number
+        self.keys.scatter_reduce_(0, (head * self.side + y.long()) * self.side + x.long(), key, "amin")
+
+    def seen(self) -> tuple[Tensor, Tensor]:
+        """The samples where something is seen (P,), as picture * side^2 + y * side + x, and the primitives' numbers."""
+        at = (self.keys != _EMPTY).nonzero()[:, 0]
+        return at, self.keys[at] & _NUMBER
+
+    def place(self, at: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture (P,) and the middle (P, 2) of samples."""
+        within = at % (self.side * self.side)
+        middle = torch.stack([within % self.side, within // self.side], 1) + 0.5
+        return at // (self.side * self.side), middle
+
+
+def _boxes(xy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """All samples in the bounding boxes of triangles: triangle, x, y. Triangles seen from behind have none."""
+    low = torch.ceil(xy.amin(1) - 0.5).clamp(min=0)
+    high = torch.floor(xy.amax(1) - 0.5).clamp(max=side - 1)
+    extent = (high - low + 1).clamp(min=0).long() * (_doubled_area(xy) > 0)[:, None]
+    total = extent[:, 0] * extent[:, 1]
+    which, local = _spread(total)
+    width = extent[which, 0]
+    return which, low[which, 0] + local % width, low[which, 1] + local // width
+
+
+def _steps(xy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Each sample that a line passes along its longer side: line, that coordinate (whole), share of the way."""
+    flat = _is_flat(xy)
+    along = torch.where(flat[:, None], xy[:, :, 0], xy[:, :, 1])
+    # Half-open, so that the pieces of a longer line meet without a gap or a double sample.
+    low = torch.ceil(along.amin(1) - 0.5).clamp(min=0)
+    high = torch.ceil(along.amax(1) - 0.5).clamp(max=side)
+    which, local = _spread((high - low).clamp(min=0).long())
+    step = low[which] + local
+    start = along[which, 0]
+    return which, step, (step + 0.5 - start) / (along[which, 1] - start)
+
+
+def _spread(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Counts to a flat list: whose each entry is, and its place among that one's."""
+    which = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    start = counts.cumsum(0) - counts
+    return which, torch.arange(len(which), device=counts.device) - start[which]
+
+
+def _is_flat(xy: Tensor) -> Tensor:
+    run = (xy[:, 1] - xy[:, 0]).abs()
+    return run[:, 0] >= run[:, 1]
+
+
+def _mix(ends: Tensor, share: Tensor) -> Tensor:
+    return ends[:, 0] + (ends[:, 1] - ends[:, 0]) * share
+
+
+def _doubled_area(xy: Tensor) -> Tensor:
+    """Positive for triangles that face the viewer: y points down, so that counter-clockwise ones turn the other way."""
+    a, b = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
+    return a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+
+
+def barycentric(xy: Tensor, point: Tensor) -> Tensor:
+    """(P, 3) shares of the corners (P, 3, 2) at points (P, 2), on the screen."""
+    a, b, c = xy.unbind(1)
+    whole = _doubled_area(xy)
+    parts = [_doubled_area(torch.stack(each, 1)) for each in ((point, b, c), (a, point, c), (a, b, point))]
+    return torch.stack(parts, 1) / torch.where(whole == 0, torch.ones_like(whole), whole)[:, None]
+
+
+def shares_of(triangles: Triangles, which: Tensor, point: Tensor) -> Tensor:
+    """(P, 3) shares of the corners in space, not on the screen, at the points (P, 2) of triangles `which` (P,)."""
+    shares = barycentric(triangles.xy[which], point) / triangles.z[which]
+    return shares / shares.sum(1, keepdim=True)
+
+
+def along_line(lines: Lines, which: Tensor, point: Tensor) -> Tensor:
+    """(P,) share of the way along lines `which` at samples' middles (P, 2)."""
+    ends, flat = lines.xy[which], _is_flat(lines.xy[which])
+    along = torch.where(flat[:, None], ends[:, :, 0], ends[:, :, 1])
+    at = torch.where(flat, point[:, 0], point[:, 1])
+    return ((at - along[:, 0]) / (along[:, 1] - along[:, 0])).clamp(0, 1)
