@@ -1,9 +1,10 @@
 """What a training step costs under each method: time and peak memory, at equal numbers of trainable weights.
 
-    python -m bench.adapters --out docs/adapters.json
+    python -m bench.adapters --rank 8 --out docs/adapters.json
 
 A UNet in Stable Diffusion's layout with random weights; `--width 320` is Stable Diffusion 1.5's own size, 160 a quarter
-of it. Each method runs in a process of its own, one after the other, rounds in turn, so that all see the same machine.
+of it. `--rank` is LoRA's and says how many weights are trained: of the quarter, 2, 8 and 24 are about 0.5, 2 and 6 %. A
+file that is there already keeps its rows of other ranks. Each method runs in a process of its own, one after the other, rounds in turn, so that all see the same machine.
 The peak is that of the process over what it held before the network was built, on CUDA that of the device.
 """
 
@@ -105,7 +106,7 @@ def main(
     width: int = 160,
     side: int = 32,
     batch: int = 2,
-    rank: int = 16,
+    rank: int = 8,
     steps: int = 3,
     rounds: int = 2,
     device: str = "cpu",
@@ -138,7 +139,8 @@ def main(
     plan = {"width": width, "side": side, "batch": batch, "rank": rank, "steps": steps * rounds, "device": device}
     made = {"plan": plan, "rows": rows}
     if out is not None:
-        out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        kept = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+        out.write_text(json.dumps(kept | {f"rank {rank}": made}, indent=1) + "\n", encoding="utf-8")
     typer.echo(json.dumps(made))
 
 

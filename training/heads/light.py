@@ -41,6 +41,10 @@ class Rig:
     sharpness: Tensor
     colour: Tensor
 
+    def of(self, heads: Tensor) -> Rig:
+        """The light on some heads, in that order."""
+        return Rig(*(each[heads] for each in (self.sky, self.ground, self.towards, self.sharpness, self.colour)))
+
     def radiance(self, directions: Tensor) -> Tensor:
         """(N, D, 3): what comes from each of (D, 3) or (N, D, 3) directions."""
         height = directions[..., 1:2] * 0.5 + 0.5
@@ -130,6 +134,14 @@ class Shadows:
         index, height = self._project(occluders)
         self.nearest = torch.full((len(centre), DIRECTIONS * MAP_SIDE**2), -1e9, device=centre.device)
         self.nearest.scatter_reduce_(1, index.flatten(1), height.flatten(1), "amax")
+
+    def of(self, heads: Tensor) -> Shadows:
+        """The same for some heads, in that order."""
+        some = object.__new__(Shadows)
+        some.rig = self.rig.of(heads)
+        some.centre, some.nearest = self.centre[heads], self.nearest[heads]
+        some.directions, some.axes = self.directions, self.axes
+        return some
 
     def _project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Cells of the maps and heights towards each direction, both (N, P, D)."""
