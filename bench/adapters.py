@@ -4,8 +4,9 @@
 
 A UNet in Stable Diffusion's layout with random weights; `--width 320` is Stable Diffusion 1.5's own size, 160 a quarter
 of it. `--rank` is LoRA's and says how many weights are trained: of the quarter, 2, 8 and 24 are about 0.5, 2 and 6 %. A
-file that is there already keeps its rows of other ranks. Each method runs in a process of its own, one after the other, rounds in turn, so that all see the same machine.
-The peak is that of the process over what it held before the network was built, on CUDA that of the device.
+file that is there already keeps its rows of other ranks. Each method runs in a process of its own, one after the other,
+rounds in turn, so that all see the same machine. The peak is that of the process over what it held before the network
+was built, on CUDA that of the device.
 """
 
 from __future__ import annotations

@@ -119,41 +119,24 @@ def reflected(sh: Tensor, normal: Tensor) -> Tensor:
     return (basis[..., None] * sh).sum(-2).clamp(min=0)
 
 
+@dataclass(frozen=True)
 class Shadows:
     """Depth maps of N heads' occluders from DIRECTIONS sides, and the light that gets past them."""
 
-    def __init__(self, rig: Rig, centre: Tensor, occluders: Tensor) -> None:
-        """`centre` (N, 3); `occluders` (N, O, 3) points that lie closely on all that casts shadows."""
-        self.rig, self.centre = rig, centre
-        self.directions = even_directions(DIRECTIONS, centre.device)
-        up = self.directions.new_tensor([0.0, 1.0, 0.02]).expand_as(self.directions)
-        u = F.normalize(torch.linalg.cross(up, self.directions), dim=-1)
-        v = torch.linalg.cross(self.directions, u)
-        scale = 0.5 * MAP_SIDE / MAP_REACH
-        self.axes = torch.cat([u * scale, v * scale, self.directions]).T.contiguous()
-        index, height = self._project(occluders)
-        self.nearest = torch.full((len(centre), DIRECTIONS * MAP_SIDE**2), -1e9, device=centre.device)
-        self.nearest.scatter_reduce_(1, index.flatten(1), height.flatten(1), "amax")
+    rig: Rig
+    centre: Tensor
+    directions: Tensor
+    axes: Tensor
+    """(3, 3 * D): from space to columns and rows of each map, and the height towards each direction."""
+    nearest: Tensor
 
     def of(self, heads: Tensor) -> Shadows:
         """The same for some heads, in that order."""
-        some = object.__new__(Shadows)
-        some.rig = self.rig.of(heads)
-        some.centre, some.nearest = self.centre[heads], self.nearest[heads]
-        some.directions, some.axes = self.directions, self.axes
-        return some
-
-    def _project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Cells of the maps and heights towards each direction, both (N, P, D)."""
-        seen = (points - self.centre[:, None]) @ self.axes
-        x, y, height = seen.split(DIRECTIONS, -1)
-        cells = [(a + 0.5 * MAP_SIDE).clamp(0, MAP_SIDE - 1).long() for a in (x, y)]
-        first = torch.arange(DIRECTIONS, device=points.device) * MAP_SIDE**2
-        return cells[1] * MAP_SIDE + cells[0] + first, height
+        return Shadows(self.rig.of(heads), self.centre[heads], self.directions, self.axes, self.nearest[heads])
 
     def light(self, points: Tensor, normals: Tensor, bias: float = 0.03) -> Lit:
         """Light at (N, P, 3) points that lie `bias` above what may shade them."""
-        index, height = self._project(points)
+        index, height = _project(points, self.centre, self.axes)
         nearest = self.nearest.gather(1, index.flatten(1)).view_as(height)
         # Depths within 0.05 of the nearest are half in the light: edges of shadows are soft.
         seen = ((height + bias - nearest) / 0.06 + 1).clamp(0, 1)
@@ -165,6 +148,28 @@ class Shadows:
         facing = (normals @ self.directions.T).clamp(min=0)
         opened = (seen * facing).sum(-1, keepdim=True) / facing.sum(-1, keepdim=True).clamp(min=1e-4)
         return Lit(sh, lamps, opened)
+
+
+def cast_shadows(rig: Rig, centre: Tensor, occluders: Tensor) -> Shadows:
+    """`centre` (N, 3); `occluders` (N, O, 3) points that lie closely on all that casts shadows."""
+    directions = even_directions(DIRECTIONS, centre.device)
+    up = directions.new_tensor([0.0, 1.0, 0.02]).expand_as(directions)
+    u = F.normalize(torch.linalg.cross(up, directions), dim=-1)
+    v = torch.linalg.cross(directions, u)
+    scale = 0.5 * MAP_SIDE / MAP_REACH
+    axes = torch.cat([u * scale, v * scale, directions]).T.contiguous()
+    index, height = _project(occluders, centre, axes)
+    nearest = torch.full((len(centre), DIRECTIONS * MAP_SIDE**2), -1e9, device=centre.device)
+    nearest.scatter_reduce_(1, index.flatten(1), height.flatten(1), "amax")
+    return Shadows(rig, centre, directions, axes, nearest)
+
+
+def _project(points: Tensor, centre: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+    """Cells of the maps and heights towards each direction, both (N, P, D)."""
+    x, y, height = ((points - centre[:, None]) @ axes).split(DIRECTIONS, -1)
+    column, row = ((a + 0.5 * MAP_SIDE).clamp(0, MAP_SIDE - 1).long() for a in (x, y))
+    first = torch.arange(DIRECTIONS, device=points.device) * MAP_SIDE**2
+    return row * MAP_SIDE + column + first, height
 
 
 def ggx(normal: Tensor, light: Tensor, eye: Tensor, rough: Tensor | float, f0: float) -> Tensor:

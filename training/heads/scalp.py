@@ -29,8 +29,18 @@ class Hairline:
 
     def of(self, head: Tensor) -> Hairline:
         """The numbers for samples of heads (P,)."""
-        return Hairline(*(value[head] for value in
-                          (self.height, self.peak, self.bald, self.crown, self.thin, self.male)))  # fmt: skip
+        return Hairline(*(value[head] for value in self._all()))
+
+    def column(self) -> Hairline:
+        """The same as (N, 1), to go with roots (N, R)."""
+        return Hairline(*(value[:, None] for value in self._all()))
+
+    def whole(self) -> Hairline:
+        """As if no hair had been lost, and a little beyond the hairline: where the photographs show stubble."""
+        return Hairline(self.height - 0.08, self.peak, 0 * self.bald, self.crown, 0 * self.thin, self.male)
+
+    def _all(self) -> tuple[Tensor, ...]:
+        return self.height, self.peak, self.bald, self.crown, self.thin, self.male
 
 
 def hairlines(people: list[Person], looks: list[Looks], device: torch.device) -> Hairline:

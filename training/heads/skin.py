@@ -88,8 +88,7 @@ class SkinShader:
         furrow = bilinear(state.furrows, samples.head, furrow_places(neutral)) * front
         line = state.hairline.of(samples.head)
         mottling = carry(state.mottling, self.corners, samples)
-        bare = line.__class__(line.height - 0.08, line.peak, 0 * line.bald, line.crown, 0 * line.thin, line.male)
-        scalp, painted = hair_density(neutral, line), hair_density(neutral, bare)
+        scalp, painted = hair_density(neutral, line), hair_density(neutral, line.whole())
         albedo = _albedo(neutral, tone, relief[:, 0] * (1 - painted), furrow[:, 0], mottling, painted, scalp, numbers)
         slope = relief[:, 1:2] * self.gradients[samples.face, 0] + relief[:, 2:3] * self.gradients[samples.face, 1]
         strength = _RELIEF * numbers["relief"] * (1 - 0.9 * painted)
