@@ -50,7 +50,7 @@ def patched(weight: Tensor, delta: Tensor, index: Tensor, before: Tensor) -> Ite
     """The tensor with the update in it, for as long as the context lasts; `before` (K,) are its chosen numbers.
 
     It is the tensor's own memory, where these alone are exchanged and put back bit for bit: a copy of all the others
-    would cost more than what is computed with them.
+    would cost more than what is computed with them. So two threads must not use one network at a time.
     """
     flat, places = _flat(weight), index.long()
     flat.index_copy_(0, places, before + delta.detach().to(before.dtype))
