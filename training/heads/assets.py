@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,16 +107,21 @@ def load_assets(folder: Path, device: torch.device) -> HeadAssets:
         _mesh(tensor, raw["skin_position"], raw["skin_uv"], raw["skin_faces"], index.shape[1]),
         tensor(shift.astype(np.float32)), boxes,
         {name[6:]: tensor(array) for name, array in raw.items() if name.startswith("joint/")},
-        {name[5:-4]: _fitted(tensor, raw, name[5:-4]) for name in raw if name.startswith("mesh/") and name.endswith("/ref")
-         and not name.startswith(("mesh/hair", "mesh/eyebrows", "mesh/eyelashes"))},
+        {name: _fitted(tensor, raw, name) for name in _fitted_names(raw)},
     )  # fmt: skip
+
+
+def _fitted_names(raw: dict[str, np.ndarray]) -> list[str]:
+    """Eyes, teeth, tongue, clothes; hair, brows and lashes are strands here, their cards are not read."""
+    names = (key[5:-4] for key in raw if key.startswith("mesh/") and key.endswith("/ref"))
+    return [name for name in names if not name.startswith(("hair", "eyebrows", "eyelashes"))]
 
 
 def _targets(raw: dict[str, np.ndarray]) -> np.ndarray:
     """(T, V * 3) float64 displacements."""
     start, count = raw["target_start"], len(raw["vertices"])
     dense = np.zeros((len(raw["target_names"]), count, 3))
-    for row, (low, high) in enumerate(zip(start[:-1], start[1:], strict=True)):
+    for row, (low, high) in enumerate(pairwise(start)):
         index = np.cumsum(raw["target_index_steps"][low:high].astype(np.int64))
         dense[row, index] = raw["target_deltas"][:, low:high].T / 1000
     return dense.reshape(len(dense), -1)

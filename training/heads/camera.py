@@ -18,7 +18,7 @@ REACH = 1.3
 
 @dataclass(frozen=True)
 class Camera:
-    """Cameras of N heads that look along -z from `place` (N, 3); `square` (N, 2, 2) and `corner` (N, 2) cut the crop."""
+    """Cameras of N heads, looking along -z from `place` (N, 3); `square` (N, 2, 2) and `corner` (N, 2) cut the crop."""
 
     place: Tensor
     distance: Tensor

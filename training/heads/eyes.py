@@ -31,9 +31,8 @@ class Eyes:
     ) -> None:
         still = geometry.fit(body, "eyes", body.skin.heads, rigid=True)
         self.left = geometry.assets.vertices[geometry.assets.fitted["eyes"].ref].mean(1)[:, 0] > 0
-        centres = torch.stack([still.still[:, ~self.left].mean(1), still.still[:, self.left].mean(1)], 1)
-        # The cornea's bulge draws the mean forward.
-        centres = centres - centres.new_tensor([0.0, 0.0, 0.02])
+        joints = geometry.assets.joints
+        centres = torch.stack([body.base[:, joints[name]].mean(1) for name in ("r-eye", "l-eye")], 1)
         self.axes = still.still - torch.where(self.left[:, None], centres[:, 1:], centres[:, :1])
         """(N, S, 3): from the eyeball's middle, before the gaze turns it: its angle tells pupil from white."""
         turns = _gaze(views, centres.device)
@@ -41,19 +40,20 @@ class Eyes:
         moved = still.still + (own @ self.axes[..., None])[..., 0] - self.axes
         points = body.pose.apply(moved)
         self.surface = Surface(still.mesh, points, vertex_normals(points, still.mesh), moved, still.heads)
-        ahead = (turns @ turns.new_tensor([0.0, 0.0, 0.15]))
+        ahead = turns @ turns.new_tensor([0.0, 0.0, 0.15])
         self.pupils = body.pose.apply(centres + ahead)
         """(N, 2, 3) posed, image-left first."""
-        self.colours = torch.tensor([_IRIS[p.eye_colour] for p in people], device=centres.device)
-        tints = torch.tensor([p.eye_tint for p in people], device=centres.device)
-        self.colours = self.colours * torch.exp(0.22 * tints[:, :1, None] + 0.1 * tints[:, 1:, None] * tints.new_tensor([1, 0, -1]))
+        colours = torch.tensor([_IRIS[p.eye_colour] for p in people], device=centres.device)
+        light, warm = torch.tensor([p.eye_tint for p in people], device=centres.device)[..., None, None].unbind(1)
+        self.colours = colours * torch.exp(0.22 * light + 0.1 * warm * colours.new_tensor([1, 0, -1]))
         self.seeds = torch.tensor([p.seed for p in people], device=centres.device)
         self.old = torch.tensor([smooth(45, 90, age) for age in ages], device=centres.device)
 
 
 def _gaze(views: list[View], device: torch.device) -> Tensor:
-    """(N, 2, 3, 3): turns of the eye at image-left and of the other; they meet a little before infinity."""
-    yaw = torch.tensor([[v.gaze[0] + 1.5, v.gaze[0] - 1.5] for v in views], device=device).deg2rad()
+    """(N, 2, 3, 3): turns of the eye at image-left and of the other."""
+    # The lids' openings lie a little outside the eyeballs' middles.
+    yaw = torch.tensor([[v.gaze[0] - 1.0, v.gaze[0] + 1.0] for v in views], device=device).deg2rad()
     pitch = torch.tensor([[-v.gaze[1]] * 2 for v in views], device=device).deg2rad()
     return _turn(yaw, pitch, torch.zeros_like(yaw))
 
@@ -72,7 +72,7 @@ def eye_albedo(axis: Tensor, colours: Tensor, seeds: Tensor, old: Tensor) -> Ten
     iris = iris * (1 - 0.985 * smoothstep(0.40, 0.33, radius))[:, None]
     vein = value_noise(axis * 0.15, seeds + 23, 60.0).abs()
     red = (smoothstep(1.2, 3.0, radius) * (0.08 + 0.14 * old) * (1 + vein))[:, None]
-    white = axis.new_tensor([0.62, 0.575, 0.54]) * torch.exp(-red * axis.new_tensor([0.3, 1.3, 1.5]))
+    white = axis.new_tensor([0.52, 0.48, 0.45]) * torch.exp(-red * axis.new_tensor([0.3, 1.3, 1.5]))
     white = white * (1 - 0.14 * old)[:, None] * torch.exp(-0.2 * old[:, None] * axis.new_tensor([0.0, 0.1, 0.6]))
     edge = smoothstep(0.95, 1.08, radius)[:, None]
     return iris * (1 - edge) + white * edge

@@ -30,7 +30,7 @@ class Pose:
         return _turn(self.body_yaw, 0 * ones, 0 * ones) @ _turn(self.yaw - self.body_yaw, self.pitch, self.roll)
 
     def apply(self, points: Tensor, head_weight: Tensor | None = None) -> Tensor:
-        """(N, P, 3) points turned by the share (P,) or (N, P) of the head's turn, by all of it if None; then the body."""
+        """(N, P, 3) points turned by the share (P,) of the head's turn, by all of it if None; then by the body's."""
         if head_weight is None:
             turned = (points - self.pivot[:, None]) @ self.head().transpose(1, 2)
             return turned + self.pivot[:, None]
@@ -96,7 +96,8 @@ class Geometry:
         weights = torch.from_numpy(np.stack(rows)).to(a.device)
         base = a.vertices + (weights @ a.targets).float().view(len(rows), -1, 3)
         angles = torch.tensor([[v.yaw, v.pitch, v.roll, v.body_yaw] for v in views], device=a.device).deg2rad()
-        pose = Pose(*angles.unbind(1), pivot=base[:, a.joints["neck"]].mean(1))
+        yaw, pitch, roll, body_yaw = angles.unbind(1)
+        pose = Pose(yaw, pitch, roll, body_yaw, base[:, a.joints["neck"]].mean(1))
         still = self.subdivide(base)
         points = pose.apply(still, self.skin_weight)
         heads = torch.arange(len(rows), device=a.device)

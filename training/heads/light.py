@@ -16,7 +16,7 @@ from torch import Tensor
 
 from training.heads.people import View
 
-DIRECTIONS, MAP_SIDE, MAP_REACH = 64, 72, 2.5
+DIRECTIONS, MAP_SIDE, MAP_REACH = 48, 72, 2.5
 LAMPS = 3
 # The cosine lobe in spherical harmonics, divided by pi: what a white surface sends back.
 _COSINE = (1.0,) + (2 / 3,) * 3 + (0.25,) * 5
@@ -87,7 +87,7 @@ def _draw_one(view: View) -> tuple[np.ndarray, ...]:
         azimuth, elevation = math.radians(side * rng.uniform(left, right)), math.radians(rng.uniform(low, high))
         flat = math.cos(elevation)
         towards[i] = (math.sin(azimuth) * flat, math.sin(elevation), math.cos(azimuth) * flat)
-        sharpness[i], colour[i] = sharp, strength * _white(tint + cool)
+        sharpness[i], colour[i] = sharp, 1.35 * strength * _white(tint + cool)
     return ambient * _white(tint + 0.35), 0.55 * ambient * _white(tint - 0.4), towards, sharpness, colour
 
 
@@ -134,12 +134,12 @@ class Shadows:
         """The same for some heads, in that order."""
         return Shadows(self.rig.of(heads), self.centre[heads], self.directions, self.axes, self.nearest[heads])
 
-    def light(self, points: Tensor, normals: Tensor, bias: float = 0.03) -> Lit:
-        """Light at (N, P, 3) points that lie `bias` above what may shade them."""
+    def light(self, points: Tensor, normals: Tensor, bias: float = 0.03, soft: float = 0.16) -> Lit:
+        """Light at (N, P, 3) points that lie `bias` above what may shade them, fading over `soft` decimetres."""
         index, height = _project(points, self.centre, self.axes)
         nearest = self.nearest.gather(1, index.flatten(1)).view_as(height)
-        # Depths within 0.05 of the nearest are half in the light: edges of shadows are soft.
-        seen = ((height + bias - nearest) / 0.06 + 1).clamp(0, 1)
+        # What lies only a little behind the nearest is partly lit: edges of shadows are soft, hair lets light through.
+        seen = ((height + bias - nearest) / soft + 1).clamp(0.1, 1)
         basis = harmonics(self.directions) * (4 * math.pi / DIRECTIONS)
         arriving = self.rig.radiance(self.directions)[:, :, None] * basis[:, :, None]
         sh = (seen @ arriving.flatten(2)).unflatten(-1, (9, 3))
@@ -167,9 +167,10 @@ def cast_shadows(rig: Rig, centre: Tensor, occluders: Tensor) -> Shadows:
 def _project(points: Tensor, centre: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
     """Cells of the maps and heights towards each direction, both (N, P, D)."""
     x, y, height = ((points - centre[:, None]) @ axes).split(DIRECTIONS, -1)
-    column, row = ((a + 0.5 * MAP_SIDE).clamp(0, MAP_SIDE - 1).long() for a in (x, y))
+    column, row = ((a + 0.5 * MAP_SIDE).clamp(0, MAP_SIDE - 1).floor() for a in (x, y))
     first = torch.arange(DIRECTIONS, device=points.device) * MAP_SIDE**2
-    return row * MAP_SIDE + column + first, height
+    # Whole numbers below 2^24 are exact in single precision: one conversion is enough.
+    return (row * MAP_SIDE + column + first).long(), height
 
 
 def ggx(normal: Tensor, light: Tensor, eye: Tensor, rough: Tensor | float, f0: float) -> Tensor:

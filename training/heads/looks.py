@@ -13,8 +13,10 @@ from training.heads.people import Person
 _TONE_LEVELS = (0.0, 0.3, 0.62, 1.0)
 _TONES = np.log([(0.74, 0.455, 0.345), (0.58, 0.325, 0.215), (0.28, 0.142, 0.082), (0.080, 0.042, 0.027)])
 _HAIR = {"black": (0.012, 0.010, 0.009), "dkbrown": (0.032, 0.019, 0.012), "brown": (0.075, 0.041, 0.023),
-         "ltbrown": (0.14, 0.086, 0.049), "blond": (0.34, 0.225, 0.115), "red": (0.18, 0.055, 0.019)}  # fmt: skip
+         "ltbrown": (0.14, 0.086, 0.049), "blond": (0.35, 0.232, 0.122), "red": (0.18, 0.055, 0.019)}  # fmt: skip
 _WHITE = np.array([0.52, 0.51, 0.49])
+BALD_FROM = 0.93
+"""Share of hair lost from which on a head is called bald."""
 GROWN_BEARD = 17.0
 """Years at which a beard begins to show."""
 
@@ -44,7 +46,7 @@ def looks_at(person: Person, age: float) -> Looks:
     thin = (0.25 if person.female else 0.35) * smooth(45, 92, age)
     grown = smooth(GROWN_BEARD, GROWN_BEARD + 6, age)
     # Hairs that have turned whiten for decades.
-    turned = _WHITE * (0.62 + 0.38 * smooth(50, 85, age))
+    turned = _WHITE * (0.5 + 0.5 * smooth(48, 88, age))
     return Looks(skin_tone(person, age), born, turned, grey, min(1.0, bald), thin, grown)
 
 

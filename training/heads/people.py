@@ -79,6 +79,16 @@ class Brows:
 
 
 @dataclass(frozen=True)
+class Beard:
+    """`kind` is one of BEARDS; density, length and stubble are 0..1."""
+
+    kind: str
+    density: float
+    length: float
+    stubble: float
+
+
+@dataclass(frozen=True)
 class Person:
     """Everything that stays the same over a life."""
 
@@ -99,10 +109,7 @@ class Person:
     brows: Brows
     eye_colour: str
     eye_tint: tuple[float, float]
-    beard: str
-    beard_density: float
-    beard_length: float
-    stubble: float
+    beard: Beard
     freckles: float
     moles: tuple[tuple[float, float, float], ...]
     ageing_style: tuple[float, ...]
@@ -161,7 +168,7 @@ def draw_person(seed: int) -> Person:
         _draw_skin(rng), float(np.clip(melanin, 0.02, 1)), _normal(rng, 0.25, 0.7, -0.8, 1.5),
         _normal(rng, 0, 0.6, -1.2, 1.2), _draw_hair(rng, female, ethnicity), _draw_brows(rng, female),
         str(rng.choice(EYE_COLOURS, p=_EYE_SHARES[ethnicity])), (float(rng.normal()), float(rng.normal())),
-        *_draw_beard(rng, female), _freckles(rng, ethnicity),
+        _draw_beard(rng, female), _freckles(rng, ethnicity),
         tuple((float(a), float(b), float(c)) for a, b, c in rng.random((max(0, int(rng.integers(-2, 5))), 3))),
         tuple(rng.normal(0, 1, STYLES).tolist()), _normal(rng, 1, 0.1, 0.8, 1.2), *_draw_glasses(rng),
     )  # fmt: skip
@@ -198,11 +205,10 @@ def _draw_brows(rng: np.random.Generator, female: bool) -> Brows:
                  float(rng.normal(0, 0.018)))  # fmt: skip
 
 
-def _draw_beard(rng: np.random.Generator, female: bool) -> tuple[str, float, float, float]:
-    """Kind, density, length, stubble."""
+def _draw_beard(rng: np.random.Generator, female: bool) -> Beard:
     kind = str(rng.choice(BEARDS, p=[0.62, 0.12, 0.12, 0.07, 0.07]))
     density, length, stubble = rng.random(3).tolist()
-    return ("none", 0.0, 0.0, 0.0) if female else (kind, density, length, stubble)
+    return Beard("none", 0.0, 0.0, 0.0) if female else Beard(kind, density, length, stubble)
 
 
 def _freckles(rng: np.random.Generator, ethnicity: str) -> float:
@@ -217,6 +223,12 @@ def _draw_glasses(rng: np.random.Generator) -> tuple[str, float]:
     return (kind, 8 + 50 * since) if wears < 0.3 else ("none", 0.0)
 
 
+def _draw_mouth(rng: np.random.Generator) -> tuple[float, float]:
+    """How much the person smiles and opens the mouth: broad smiles mostly show teeth."""
+    smile, opened, shown = _normal(rng, 0.25, 0.4, 0, 1), _normal(rng, -0.1, 0.18, 0, 0.7), rng.random()
+    return smile, max(opened, 0.28 * smile) if smile > 0.45 and shown < 0.6 else opened
+
+
 def draw_view(seed: int, calm: bool = False) -> View:
     """The photo situation of this seed; calm: milder poses."""
     rng = np.random.default_rng([seed, 2])
@@ -224,7 +236,7 @@ def draw_view(seed: int, calm: bool = False) -> View:
     return View(
         seed, _normal(rng, 0, 17 * k, -45, 45), _normal(rng, 0, 6 * k, -18, 18), _normal(rng, 0, 3 * k, -12, 12),
         _normal(rng, 0, 13 * k, -40, 40), (_normal(rng, 0, 6 * k, -20, 20), _normal(rng, 0, 3 * k, -10, 10)),
-        _normal(rng, 0.25, 0.4, 0, 1), _normal(rng, -0.1, 0.18, 0, 0.7), _normal(rng, 0, 0.25, -1, 1),
+        *_draw_mouth(rng), _normal(rng, 0.06, 0.25, -1, 1),
         _normal(rng, 0, 0.2, 0, 0.6), float(rng.uniform(10, 26)), str(rng.choice(LIGHTS)), int(rng.integers(1 << 30)),
         int(rng.integers(1 << 30)), int(rng.integers(1000)), _normal(rng, 0, 0.12, -0.4, 0.4),
         _normal(rng, 0.1, 0.5, 0, 1.2),

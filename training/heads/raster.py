@@ -31,7 +31,8 @@ class Triangles:
 class Lines:
     """L pieces of line: ends `xy` (L, 2, 2) in samples, depths `z` (L, 2), full widths (L, 2) in samples, opacity (L,).
 
-    `salt` (L,) is a piece's own number within its picture: chances follow it, so that no batch changes them.
+    `salt` (L,) is a piece's own number within its picture: chances follow it, so that no batch changes them. `tag` (L,)
+    is the drawer's own note.
     """
 
     xy: Tensor
@@ -40,6 +41,7 @@ class Lines:
     opacity: Tensor
     head: Tensor
     salt: Tensor
+    tag: Tensor
 
 
 class Visibility:
@@ -64,7 +66,7 @@ class Visibility:
     def add_lines(self, lines: Lines, reach: int = 1) -> int:
         """Draw lines up to about 2 * reach samples wide, and return the number of the first one."""
         first, self.drawn = self.drawn, self.drawn + len(lines.z)
-        which, step, share = _steps(lines.xy, self.side)
+        which, step, share = _steps(lines.xy, self.side, ~self._hidden(lines))
         flat = _is_flat(lines.xy)[which]
         ends, run = lines.xy[which], (lines.xy[:, 1] - lines.xy[:, 0])[which]
         slope = torch.where(flat, run[:, 1], run[:, 0]) / torch.where(flat, run[:, 0], run[:, 1])
@@ -81,9 +83,16 @@ class Visibility:
             self._put(lines.head[which[kept]], x, y, depth[kept], first + which[kept])
         return first
 
+    def _hidden(self, lines: Lines) -> Tensor:
+        """(L,) bool: both ends lie behind what has been drawn. Most hair is behind the head, and need not be walked."""
+        pixel = lines.xy.floor().long()
+        inside = ((pixel >= 0) & (pixel < self.side)).all(-1)
+        x, y = pixel.clamp(0, self.side - 1).unbind(-1)
+        before = self.keys[(lines.head[:, None] * self.side + y) * self.side + x]
+        return (inside & (_depth_key(lines.z) > before)).all(1)
+
     def _put(self, head: Tensor, x: Tensor, y: Tensor, depth: Tensor, number: Tensor) -> None:
-        # The bits of a positive float grow with it, so that whole numbers compare as the depths do.
-        key = (depth.float().view(torch.int32).long() << 31) | number
+        key = _depth_key(depth) | number
         self.keys.scatter_reduce_(0, (head * self.side + y.long()) * self.side + x.long(), key, "amin")
 
     def seen(self) -> tuple[Tensor, Tensor]:
@@ -98,6 +107,11 @@ class Visibility:
         return at // (self.side * self.side), middle
 
 
+def _depth_key(depth: Tensor) -> Tensor:
+    """The bits of a positive float grow with it, so that whole numbers compare as the depths do."""
+    return depth.float().contiguous().view(torch.int32).long() << 31
+
+
 def _boxes(xy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """All samples in the bounding boxes of triangles: triangle, x, y. Triangles seen from behind have none."""
     low = torch.ceil(xy.amin(1) - 0.5).clamp(min=0)
@@ -109,14 +123,14 @@ def _boxes(xy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
     return which, low[which, 0] + local % width, low[which, 1] + local // width
 
 
-def _steps(xy: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Each sample that a line passes along its longer side: line, that coordinate (whole), share of the way."""
+def _steps(xy: Tensor, side: int, shown: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Each sample that a `shown` line passes along its longer side: line, that coordinate (whole), share of the way."""
     flat = _is_flat(xy)
     along = torch.where(flat[:, None], xy[:, :, 0], xy[:, :, 1])
     # Half-open, so that the pieces of a longer line meet without a gap or a double sample.
     low = torch.ceil(along.amin(1) - 0.5).clamp(min=0)
     high = torch.ceil(along.amax(1) - 0.5).clamp(max=side)
-    which, local = _spread((high - low).clamp(min=0).long())
+    which, local = _spread((high - low).clamp(min=0).long() * shown)
     step = low[which] + local
     start = along[which, 0]
     return which, step, (step + 0.5 - start) / (along[which, 1] - start)

@@ -14,7 +14,7 @@ from training.heads.light import LAMPS, Lit
 
 @dataclass(frozen=True)
 class Samples:
-    """P samples: `at` in the flat pictures, `head` in the batch, `row` in the surface, `face`, `shares` of its corners."""
+    """P samples: `at` in the flat pictures, `head` in the batch, `row` in the surface, `face`, corners' `shares`."""
 
     at: Tensor
     head: Tensor

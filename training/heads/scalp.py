@@ -55,16 +55,18 @@ def hair_density(neutral: Tensor, line: Hairline) -> Tensor:
     x, y, z = neutral[..., 0].abs(), neutral[..., 1], neutral[..., 2]
     angle = torch.atan2(y - CENTRE[0], z - CENTRE[1])
     # Over the forehead, in decimetres along the skull; men's corners lie deeper.
-    corner = (0.10 + 0.10 * line.male) * smoothstep(0.15, 0.5, x) - 0.30 * smoothstep(0.48, 0.72, x)
-    front = (angle - 0.60) * 0.98 - line.height - corner + line.peak * 0.12 * torch.exp(-((x / 0.13) ** 2))
+    corner = (0.05 + 0.08 * line.male) * smoothstep(0.15, 0.5, x) - 0.30 * smoothstep(0.48, 0.72, x)
+    front = (angle - 0.545) * 0.98 - line.height - corner + line.peak * 0.12 * torch.exp(-((x / 0.13) ** 2))
     recession = line.bald * (0.55 + 0.5 * smoothstep(0.1, 0.45, x)) * 1.5
-    front = front - recession * (x < 0.62)
+    front = front - recession * smoothstep(0.74, 0.56, x)
     # Temples and sideburns: the border runs down and back from the corner of the forehead.
     side = 0.98 - 0.32 * smoothstep(7.85, 7.2, y) - z
     above = torch.maximum(front, torch.where(x > 0.5, side, side.new_tensor(-9.0)))
     ear = smoothstep(0.60, 0.54, z) * smoothstep(-0.02, 0.06, z)
     nape = 6.72 + 0.35 * smoothstep(0.0, 0.15, z) + 0.42 * ear * smoothstep(0.6, 0.7, x)
-    inside = smoothstep(-0.02, 0.10, above) * smoothstep(-0.05, 0.10, y - nape)
+    # Where hair is lost, its border is wide and thin.
+    border = (above + 0.02) / (0.12 + 0.4 * line.bald)
+    inside = smoothstep(0.0, 1.0, border) * smoothstep(-0.05, 0.10, y - nape)
     spread = torch.exp(-((x / 0.5) ** 2 + ((angle - math.radians(118)) / 0.55) ** 2))
     lost = (line.bald * (0.3 + 1.5 * line.crown) * spread * 1.6).clamp(0, 1)
     top = smoothstep(7.6, 8.1, y)

@@ -25,7 +25,8 @@ _NOT_IDENTITY = (
 _REACH = (
     ("head/head-scale", 0.36), ("head", 0.55), ("eyes/eye-scale", 0.45), ("eyes/eye-trans", 0.38),
     ("eyes/eye-push", 0.32), ("eyes/eye-epicanthus", 0.5), ("eyes/eye-height", 0.48), ("eyes", 0.62),
-    ("nose/nose-scale-horiz", 0.65), ("nose/nose-scale", 0.45), ("nose/nose-compression", 0.4), ("nose/nose-point", 0.5), ("nose", 0.62),
+    ("nose/nose-scale-horiz", 0.65), ("nose/nose-scale", 0.45),
+    ("nose/nose-compression", 0.4), ("nose/nose-point", 0.5), ("nose", 0.62),
     ("mouth/mouth-scale-depth", 0.35), ("mouth/mouth-scale", 0.55), ("mouth", 0.7), ("chin/chin-prognathism", 0.5),
     ("chin", 0.8), ("forehead/forehead-nubian", 0.4), ("forehead", 0.6), ("neck", 0.35), ("ears", 0.55),
     ("cheek", 0.85), ("eyebrows", 0.75),
@@ -36,8 +37,8 @@ _SPREAD = 0.42
 # (target, weight, age at which it begins, age at which it is complete, number of the person's style).
 # "@" stands for l- and r-. The first third shows between 30 and 60, where shapes of the base mesh hardly change.
 _AGEING = (
-    ("mouth/mouth-laugh-lines-in", 1.0, 26, 62, 5), ("eyes/@eye-bag-incr", 0.75, 28, 66, 0),
-    ("eyes/@eye-eyefold-down", 0.75, 30, 72, 1), ("cheek/@cheek-trans-down", 0.75, 30, 74, 3),
+    ("mouth/mouth-laugh-lines-in", 1.0, 23, 58, 5), ("eyes/@eye-bag-incr", 0.75, 25, 62, 0),
+    ("eyes/@eye-eyefold-down", 0.75, 27, 68, 1), ("cheek/@cheek-trans-down", 0.75, 27, 70, 3),
     ("mouth/mouth-upperlip-volume-decr", 0.9, 30, 74, 7), ("chin/chin-jaw-drop-incr", 0.45, 34, 74, 10),
     ("neck/neck-double-incr", 0.55, 34, 72, 11), ("eyes/@eye-bag-out", 0.4, 36, 78, 0),
     ("eyes/@eye-height2-decr", 0.42, 34, 84, 1), ("eyes/@eye-corner2-down", 0.45, 32, 80, 2),
@@ -51,9 +52,9 @@ _AGEING = (
 )  # fmt: skip
 # Complete up to 7 years, gone at 18.
 _CHILD = (
-    ("eyes/@eye-scale-incr", 0.46), ("cheek/@cheek-volume-incr", 0.5), ("cheek/@cheek-bones-decr", 0.45),
-    ("nose/nose-scale-vert-decr", 0.45), ("nose/nose-scale-horiz-decr", 0.45), ("nose/nose-hump-decr", 0.5),
-    ("nose/nose-scale-depth-decr", 0.32), ("nose/nose-point-up", 0.42), ("chin/chin-height-decr", 0.7),
+    ("eyes/@eye-scale-incr", 0.36), ("cheek/@cheek-volume-incr", 0.5), ("cheek/@cheek-bones-decr", 0.45),
+    ("nose/nose-scale-vert-decr", 0.3), ("nose/nose-scale-horiz-decr", 0.45), ("nose/nose-hump-decr", 0.5),
+    ("nose/nose-scale-depth-decr", 0.32), ("nose/nose-point-up", 0.42), ("chin/chin-height-decr", 0.5),
     ("chin/chin-width-decr", 0.4), ("head/head-round", 0.5), ("forehead/forehead-scale-vert-incr", 0.12),
     ("mouth/mouth-scale-horiz-decr", 0.4), ("ears/@ear-scale-incr", 0.2), ("neck/measure-neck-circ-decr", 0.3),
 )  # fmt: skip
@@ -138,6 +139,9 @@ def _ageing(person: Person, age: float) -> Iterator[tuple[str, float]]:
         own = max(0.2, 0.9 + 0.35 * person.ageing_style[style % STYLES]) * person.ageing_rate
         # Past its end a sign still deepens: nobody is finished at 80.
         strength = weight * own * (smooth(begins, ends, age) + 0.25 * smooth(ends, 100, age)) * 1.15
+        if person.female and name.startswith(("nose", "chin", "head")):
+            # Women's noses and jaws coarsen less.
+            strength *= 0.6
         if name == "neck/neck-double-incr":
             strength *= 0.4 + 1.2 * person.weight
         yield from ((full, strength) for full in _sides(name))
@@ -152,7 +156,7 @@ def _sides(name: str) -> tuple[str, ...]:
 
 def _expression(view: View) -> Iterator[tuple[str, float]]:
     """Face units (facial action coding)."""
-    lifted = view.smile * 0.22 if view.open > 0 else 0.0
+    lifted = view.smile * 0.35 if view.open > 0 else 0.0
     for unit, weight in (("mouthSmile", view.smile * 0.8), ("cheekSquint", view.smile * 0.5),
                          ("eyeSquint", view.smile * 0.25 + view.squint), ("mouthUpperUp", lifted),
                          ("browDown", max(0.0, -view.brow) * 0.7)):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Colour and relief of skin at visible samples: photographs mixed by age and person, furrows, spots, redness, stubble."""
+"""Colour and relief of skin at visible samples: photographs mixed by age and person, furrows, spots, stubble."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.heads.browline import BrowLine, brow_density, brow_lines
 from training.heads.furrows import furrow_gains, furrow_maps, furrow_places
 from training.heads.geometry import Body, Geometry
 from training.heads.looks import Looks
@@ -30,6 +31,7 @@ class SkinState:
     relief_layers: list[Layers]
     furrows: Tensor
     hairline: Hairline
+    brows: BrowLine
     numbers: dict[str, Tensor]
     """Each (N,), but for colours (N, 3) and `moles` (N, MOLES, 3)."""
     mottling: Tensor
@@ -74,7 +76,8 @@ class SkinShader:
         numbers = {name: torch.tensor([row[name] for row in rows], device=device) for name in rows[0]}
         numbers["seed"] = seeds
         furrows = (gains @ self.maps.flatten(1)).unflatten(1, self.maps.shape[1:])
-        return SkinState(tone, relief, furrows, hairlines(people, looks, device), numbers, torch.stack(slow, -1))
+        brows = brow_lines(people, ages, device)
+        return SkinState(tone, relief, furrows, hairlines(people, looks, device), brows, numbers, torch.stack(slow, -1))
 
     def shade(self, state: SkinState, body: Body, samples: Samples, normal: Tensor) -> Skin:
         """The skin at samples with these interpolated unit normals (P, 3)."""
@@ -89,7 +92,8 @@ class SkinShader:
         line = state.hairline.of(samples.head)
         mottling = carry(state.mottling, self.corners, samples)
         scalp, painted = hair_density(neutral, line), hair_density(neutral, line.whole())
-        albedo = _albedo(neutral, tone, relief[:, 0] * (1 - painted), furrow[:, 0], mottling, painted, scalp, numbers)
+        haired = (0.62 * scalp).maximum(0.5 * brow_density(neutral, state.brows.of(samples.head)))
+        albedo = _albedo(neutral, tone, relief[:, 0] * (1 - painted), furrow[:, 0], mottling, painted, haired, numbers)
         slope = relief[:, 1:2] * self.gradients[samples.face, 0] + relief[:, 2:3] * self.gradients[samples.face, 1]
         strength = _RELIEF * numbers["relief"] * (1 - 0.9 * painted)
         slope = slope * strength[:, None] - F.pad(furrow[:, 1:], (0, 1))
@@ -112,28 +116,28 @@ def _numbers(person: Person, age: float, view: View, looks: Looks) -> dict[str, 
     child, old = 1 - smooth(9, 20, age), smooth(42, 84, age)
     moles = [list(mole) for mole in person.moles[:MOLES]] + [[0.0, 0.0, -1.0]] * (MOLES - len(person.moles[:MOLES]))
     grey = min(1.0, 1.2 * looks.grey)
-    shadow = (0.06 + 0.34 * person.stubble + 0.3 * (person.beard != "none")) * looks.beard
+    shadow = (0.06 + 0.34 * person.beard.stubble + 0.25 * (person.beard.kind in ("full", "short full"))) * looks.beard
     return {
         "tone": looks.skin.tolist(), "hair": (looks.hair * (1 - grey) + 0.5 * looks.turned * grey).tolist(),
         "child": child, "old": old, "female": float(person.female), "freckles": person.freckles * (1 - 0.6 * old),
         "contrast": 1 - 0.5 * child + 0.3 * old, "detail": (1 - 0.55 * child) * (1 + 0.35 * old),
-        "relief": (0.5 + 0.35 * smooth(22, 45, age) + 0.75 * smooth(42, 85, age)) * (1 - 0.65 * child),
+        "relief": (0.7 + 0.3 * smooth(22, 45, age) + 0.75 * smooth(42, 85, age)) * (1 - 0.65 * child),
         "dark": smooth(0.45, 0.75, person.melanin), "spots": smooth(40, 82, age), "moles": moles,
-        "shadow": 0.0 if person.female else min(0.6, shadow), "flush": 0.10 + 0.12 * child + 0.08 * old,
-        "mottle": 0.025 + 0.10 * old, "hollow": 0.10 + 0.30 * smooth(25, 75, age),
+        "shadow": 0.0 if person.female else min(0.6, shadow), "flush": 0.10 + 0.12 * child + 0.03 * old,
+        "mottle": 0.025 + 0.08 * old, "hollow": 0.10 + 0.30 * smooth(25, 75, age),
         "makeup": view.makeup * float(person.female and age > 17), "bare": 1 - looks.grey * 0.5,
     }  # fmt: skip
 
 
 def _albedo(
-    neutral: Tensor, tone: Tensor, detail: Tensor, furrow: Tensor, mottling: Tensor, painted: Tensor, scalp: Tensor,
+    neutral: Tensor, tone: Tensor, detail: Tensor, furrow: Tensor, mottling: Tensor, painted: Tensor, haired: Tensor,
     numbers: dict[str, Tensor],
 ) -> Tensor:  # fmt: skip
     """Linear RGB (P, 3)."""
     x, y, z = neutral[:, 0].abs(), neutral[:, 1], neutral[:, 2]
     lips = torch.exp(-1.1 * ((x / 0.27) ** 2 + ((y - 6.52) / 0.09) ** 2)) * (z > 1.1)
     # The photographs' scalps are painted with stubble, their lips with colour that men and children don't wear.
-    tone = tone * (1 - painted)[:, None]
+    tone = tone * (1 - painted.maximum(smoothstep(7.70, 8.0, y)))[:, None]
     wears = 0.5 * (1 - numbers["female"]) + 0.3 * numbers["child"]
     grey = tone.mean(1, keepdim=True)
     tone = tone - (lips * wears.clamp(max=0.6))[:, None] * (tone - grey)
@@ -143,17 +147,15 @@ def _albedo(
     albedo = numbers["tone"] * torch.exp(log)
     # Short hairs seen through skin and between strands.
     shadow = numbers["shadow"] * _beard_area(x, y, z) * (0.8 + 0.4 * mottling[:, 1])
-    under = (scalp * 0.62 * numbers["bare"]).maximum(shadow.clamp(0, 0.8))[:, None]
+    under = (haired * numbers["bare"]).maximum(shadow.clamp(0, 0.8))[:, None]
     return albedo * (1 - under) + under * (numbers["hair"] * 1.1 + 0.15 * albedo)
 
 
-def _tints(
-    x: Tensor, y: Tensor, z: Tensor, lips: Tensor, mottling: Tensor, numbers: dict[str, Tensor]
-) -> Tensor:
+def _tints(x: Tensor, y: Tensor, z: Tensor, lips: Tensor, mottling: Tensor, numbers: dict[str, Tensor]) -> Tensor:
     """Redness of cheeks and nose, shade under the eyes, mottling, make-up: log RGB (P, 3)."""
     cheeks = torch.exp(-(((x - 0.45) / 0.22) ** 2 + ((y - 6.95) / 0.2) ** 2)) * (z > 0.7)
     nose = torch.exp(-((x / 0.14) ** 2 + ((y - 6.95) / 0.13) ** 2)) * (z > 1.2)
-    red = (cheeks + 0.8 * nose * (1 + numbers["old"])) * numbers["flush"] * (1 + 0.5 * mottling[:, 1])
+    red = (cheeks + 0.8 * nose * (1 + 0.5 * numbers["old"])) * numbers["flush"] * (1 + 0.5 * mottling[:, 1])
     hollow = torch.exp(-(((x - 0.27) / 0.15) ** 2 + ((y - 7.14) / 0.07) ** 2)) * (z > 1.0) * numbers["hollow"]
     blotch = (mottling[:, 0] + 0.8 * mottling[:, 1]) * numbers["mottle"]
     log = red[:, None] * _rgb(x, 0.35, -0.7, -0.6) - hollow[:, None] * _rgb(x, 0.8, 1.0, 0.85)
@@ -161,6 +163,7 @@ def _tints(
     # Dark skin has lips of its own, less red; old lips pale.
     log = log - (lips * numbers["dark"])[:, None] * _rgb(x, 0.12, 0.35, 0.3)
     log = log + (lips * numbers["old"] * (1 - numbers["dark"]))[:, None] * _rgb(x, -0.08, 0.12, 0.12)
+    log = log + (lips * numbers["child"] * (1 - 0.6 * numbers["dark"]))[:, None] * _rgb(x, 0.0, -0.22, -0.14)
     return log + (lips * numbers["makeup"])[:, None] * _rgb(x, 0.02, -0.6, -0.4)
 
 
@@ -171,7 +174,8 @@ def _marks(neutral: Tensor, mottling: Tensor, numbers: dict[str, Tensor]) -> Ten
     spots = smoothstep(0.62, 0.95, spot + 0.25 * numbers["spots"] - 0.2) * numbers["spots"]
     dots = smoothstep(0.42, 0.7, value_noise(neutral, numbers["seed"] + 13, 34.0))
     area = smoothstep(7.6, 7.2, y) * smoothstep(0.8, 1.1, z)
-    log = spots[:, None] * _rgb(x, 0.22, 0.42, 0.5) + (dots * area * numbers["freckles"])[:, None] * _rgb(x, 0.3, 0.6, 0.8)
+    freckles = dots * area * numbers["freckles"]
+    log = spots[:, None] * _rgb(x, 0.16, 0.28, 0.36) + freckles[:, None] * _rgb(x, 0.3, 0.6, 0.8)
     for k in range(MOLES):
         across, up, size = numbers["moles"][:, k].unbind(1)
         far = (x - (across - 0.5) * 1.2) ** 2 + (y - (6.3 + up * 1.5)) ** 2

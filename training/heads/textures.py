@@ -47,7 +47,7 @@ class Layers:
 
 def stages(age: float) -> tuple[float, float, float]:
     """Shares of the young, the middle-aged and the old photographs."""
-    middle, old = smooth(22, 42, age), smooth(42, 70, age)
+    middle, old = smooth(21, 40, age), smooth(40, 67, age)
     return 1 - middle, middle - old, old
 
 
@@ -65,12 +65,18 @@ class SkinTextures:
         self.tone = torch.empty(low, device=assets.device)
         """Log of linear RGB over the middle of the face."""
         self.known: set[int] = set()
-        rows = assets.skin.uv[assets.skin.faces[assets.skin_shift[:, 1] == assets.skin_shift[0, 1]]][..., 1]
-        ends = (1 - torch.stack([rows.min(), rows.max()])) * SQUARE
-        self.mirror = float(ends.sum() + 2 * assets.skin_shift[0, 1])
-        """The head lies on its side in the atlas: y and `mirror` - y are its two halves."""
         box = assets.skin_boxes[0]
+        self.head_shift = (float(box[4] - box[0]), float(box[5] - box[1]))
         self.head_end = float(box[5] + box[3])
+        self.mirror = 2 * ((1 - self._midline()) * SQUARE + self.head_shift[1])
+        """The head lies on its side in the atlas: y and `mirror` - y are its two halves."""
+
+    def _midline(self) -> float:
+        """The v of the forehead's middle."""
+        skin = self.assets.skin
+        places = self.assets.vertices[self.assets.smooth_index[0]][skin.place]
+        off = places[:, 0].abs() + 9.0 * (places[:, 2] < 1.0) + 9.0 * (places[:, 1] < 7.5)
+        return float(skin.uv[off.argmin(), 1])
 
     def layers(self, people: list[Person], ages: list[float]) -> tuple[list[Layers], list[Layers]]:
         """Tone and relief of each head: the photographs of two lineages at the stages of life that the ages need."""
@@ -129,8 +135,8 @@ class SkinTextures:
         plain = (z > 0.7) & (y > 6.8) & (y < 7.72) & (x < 0.6)
         plain &= ~((y > 7.08) & (y < 7.45) & (x > 0.08)) & ~((x < 0.2) & (y < 7.08))
         at = skin.uv if not plain.any() else skin.uv[plain]
-        column = (at[:, 0] * SQUARE + self.assets.skin_shift[0, 0]).long().clamp(0, self.width - 1)
-        row = ((1 - at[:, 1]) * SQUARE + self.assets.skin_shift[0, 1]).long().clamp(0, self.height - 1)
+        column = (at[:, 0] * SQUARE + self.head_shift[0]).long().clamp(0, self.width - 1)
+        row = ((1 - at[:, 1]) * SQUARE + self.head_shift[1]).long().clamp(0, self.height - 1)
         return log[:, row, column].median(1).values
 
     def sample(self, layers: list[Layers], head: Tensor, at: Tensor, relief: bool) -> Tensor:
