@@ -213,7 +213,7 @@ def test_methods_side_by_side(page: Page, home: Path, settings: Settings) -> Non
     assert not list(settings.data.glob("finetune/given-*"))
     card.get_by_role("button", name="Keep LoRA").click()
     expect(page.locator("#finetune-status .ea-good")).to_contain_text("Kept. Choose")
-    expect(page.locator("#finetune-adapters h3")).to_have_text(["Red foxes LoRA"])
+    expect(page.locator("#finetune-adapters h3", has_text="Red foxes LoRA")).to_have_count(1)
     delete = card.get_by_role("button", name="Delete: Comparing SaRA, LoRA on Red foxes")
     delete.click()
     delete.click()

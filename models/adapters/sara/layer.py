@@ -55,7 +55,8 @@ class SaraLayer(UpdateLayer):
         none = index.new_zeros(0)
         self.sara_delta[name] = nn.Parameter(torch.zeros(len(index), dtype=weight.dtype, device=weight.device))
         self.sara_index[name], self.sara_fixed_index[name] = index, none
-        self.sara_fixed[name] = weight.new_zeros(0, requires_grad=False)
+        wide = torch.promote_types(weight.dtype, torch.float32)  # as what is trained, which it is made of
+        self.sara_fixed[name] = torch.zeros(0, dtype=wide, device=weight.device)
 
     def _forget(self) -> None:
         self._bounds.clear()
