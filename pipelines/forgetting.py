@@ -21,6 +21,7 @@ from photos.library.forgetting import no_import_runs, plan_of
 from photos.library.names import name_key
 from photos.library.views import Forgotten
 from photos.results import read_recipe
+from pipelines.finetune.comparison import stored
 
 if TYPE_CHECKING:
     from photos.library import Library
@@ -142,7 +143,8 @@ def _remove_jobs(data: Path, queue: JobQueue, jobs: list[Job], whom: Whom) -> tu
     used = [job for job in jobs if whom.used(job.request)]
     made = {Path(str(name)) for job in used for name in (job.result or {}).get("files", ())}
     inside = {path for path in made if path.is_relative_to(data)}
-    inside |= {path for home in RESULTS for path in (data / home).glob("*") if whom.used(_recipe(path))}
+    files = [path for home in RESULTS for path in (data / home).glob("*") if path.is_file()]
+    inside |= {path for path in files if whom.used(_recipe(path))}
     places = {str(path.parent) for path in made - inside if path.is_file()}
     places |= {str(job.request["out"]) for job in used if _is_place(job.request.get("out"), data)}
     handed = [path for job in jobs for path in _handed_over(data, job.request)]
@@ -151,6 +153,8 @@ def _remove_jobs(data: Path, queue: JobQueue, jobs: list[Job], whom: Whom) -> tu
     needed = {text for job in queue.list(limit=10**9) for text in _texts(job.request)}
     removed = {
         "jobs": len(jobs),
+        # First, as long as they say whose they are.
+        "comparisons of trainings": sum(_clear(str(folder)) for folder in _comparisons(data, whom)),
         "results of jobs": _unlink(inside),
         "files handed over for jobs": sum(_clear(path) for path in handed if not any(path in n for n in needed)),
         "descriptions of faces in videos": _forget_looks(data, queue),
@@ -200,6 +204,11 @@ def _shards(data: Path, whom: Whom) -> list[Path]:
         if whom.used(read_json(folder / "request.json") or {}) or _in_files(folder, whom):
             found.append(folder)
     return found
+
+
+def _comparisons(data: Path, whom: Whom) -> list[Path]:
+    """Comparisons of trainings on the person's pictures, also those whose job is not in the list any more."""
+    return [one.folder for one in stored(data) if whom.used({"person": one.person})]
 
 
 def _clear(folder: str) -> int:

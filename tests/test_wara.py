@@ -203,3 +203,13 @@ def test_wrong_settings_are_said() -> None:
         sizes(3, 3)
     with pytest.raises(ValueError, match="can't change norm"):
         get_peft_model(mixed(), WaraConfig(target_modules=["norm"]))
+
+
+def test_what_was_first_only_drawn_with_can_be_trained() -> None:
+    net = filled("bands", 1)
+    with torch.inference_mode():
+        drawn = net(pictures())
+    made = net(pictures())
+    assert torch.equal(made, drawn)
+    made.square().mean().backward()
+    assert all(p.grad.abs().max() > 0 for n, p in net.named_parameters() if "wara_" in n)

@@ -21,6 +21,7 @@ from photos.library import Library
 from photos.people import People
 from pipelines.collection_job import GroupJob, ImportJob
 from pipelines.events import CancelToken, Event
+from pipelines.finetune.comparison import stored
 from pipelines.finetune.job import FinetuneJob
 from pipelines.generate.axes import parse_axes
 from pipelines.generate.compare import grid
@@ -418,13 +419,20 @@ def test_methods_compared(settings: Settings, home: Path, tmp_path: Path) -> Non
     assert [row["method"] for row in result["table"]] == ["lora"] and told[-1].done == 1000
 
 
-def test_methods_compared_in_the_jobs_own_folder(settings: Settings, home: Path, tmp_path: Path) -> None:
+def test_methods_compared_for_the_app(settings: Settings, home: Path, tmp_path: Path) -> None:
     """What is seen while it goes on; what is finished is not done again, unless it was asked for otherwise."""
     folder = tmp_path / "job"
     asked = {"folder": home / "pictures", "settings": quick(home, steps=1, sample_every=0), "compare": ["lora", "sara"]}
     result, _ = do_job(a_training(settings), asked, folder)
-    own = folder / "comparison"
-    assert result["out"] == str(own) and [Path(name).parent for name in result["files"]] == [own, own]
+    own = settings.data / "comparisons" / "job"
+    assert result["out"] == str(own) and {Path(name) for name in result["files"]} == {
+        path for path in own.rglob("*") if path.is_file()
+    }
+    (one,) = stored(settings.data)
+    assert (one.id, one.title, one.person) == ("job", "pictures", "") and one.told["table"] == result["table"]
+    assert one.names == [("lora-strong-0", "lora"), ("sara-strong-0", "sara")]
+    (folder / DONE).unlink()  # stopped before anybody knew that it had ended
+    assert do_job(a_training(settings), asked, folder)[0] == result
     seen = read_view(folder)
     assert [row["method"] for row in seen["table"]] == ["lora", "sara"] and seen["pictures"] == 4
     with Image.open(folder / seen["grid"]) as grid:

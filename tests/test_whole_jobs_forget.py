@@ -116,6 +116,11 @@ def test_no_byte_is_left_of_jobs(queue: JobQueue, data: Path, tmp_path: Path) ->
     # Results of jobs that are not in the list any more, known by what they say of themselves.
     recipe = {"kind": "grid", "settings": {"adapters": [{"where": "zyx-sara"}]}}
     save_image(Image.new("RGB", (8, 8)), data / "comparisons" / "old.png", recipe)
+    for name, person in (("hers", hers), ("his", his)):
+        folder = data / "comparisons" / name
+        (folder / "lora-medium-0" / "adapter").mkdir(parents=True)
+        (folder / "lora-medium-0" / "adapter" / "card.json").write_text(json.dumps({"person": person}))
+        (folder / "comparison.json").write_text(json.dumps({"person": person, "rows": [], "table": []}))
     for name in ("clips/aa/clip.mp4", "clips/cc/clip.mp4", "uploads/bb/x.png", "cache/video/" + "ab" * 32 + "/look.npz",
                  "cache/video/" + "cd" * 32 + "/look.npz", "cache/video/" + "ef" * 32 + "/look.npz",
                  "jobs/shards/1/part", "jobs/damaged-1.sqlite"):  # fmt: skip
@@ -133,7 +138,8 @@ def test_no_byte_is_left_of_jobs(queue: JobQueue, data: Path, tmp_path: Path) ->
     assert report.removed | {"jobs": 9, "results of jobs": 3, "files handed over for jobs": 2, "parts of videos": 2,
                              "descriptions of faces in videos": 2} == report.removed  # fmt: skip
     assert [path.name for path in ours.iterdir()] == ["his.mp4"]
-    assert [path.name for path in (data / "comparisons").iterdir()] == ["h.png"]
+    assert sorted(path.name for path in (data / "comparisons").iterdir()) == ["h.png", "his"]
+    assert report.removed["comparisons of trainings"] == 2
     assert [path.name for path in (data / "clips").iterdir()] == ["cc"]
     assert [path.name for path in (data / "cache" / "video").iterdir()] == ["ef" * 32]
     assert not (data / "jobs" / "damaged-1.sqlite").exists()

@@ -48,16 +48,18 @@ def synthesise(low: Tensor, high: Tensor, name: str, dim: int, size: int) -> Ten
     return made.movedim(-1, dim)
 
 
-def lift(rows: Tensor, high: Sequence[bool], name: str, size: int) -> Tensor:
-    """Each row's half as what it stands for along the second axis: (R, half, ...) -> (R, size, ...).
+def taps(name: str, high: Sequence[bool], like: Tensor) -> Tensor:
+    """(F, R) for `lift`: of each row the taps of its half, the high or the low one; kind and place as `like`'s."""
+    return like.new_tensor([[pair[is_high] for is_high in high] for pair in zip(*filters(name), strict=True)])
 
-    high: for each row whether it is the high half, whose low one is zero, or else the other way round.
+
+def lift(rows: Tensor, taps: Tensor, size: int) -> Tensor:
+    """Each row's half as what it stands for along the second axis, the other half being zero.
+
+    (R, half, ...) -> (R, size, ...); taps: see there.
     """
-    taps = list(zip(*filters(name), strict=True))
-    shape = (len(taps), len(rows), *(1,) * (rows.dim() - 1))
-    scales = rows.new_tensor([[pair[is_high] for is_high in high] for pair in taps]).view(shape)
     phases: list[Tensor | None] = [None, None]
-    for j, scale in enumerate(scales):
+    for j, scale in enumerate(taps.view(*taps.shape, *(1,) * (rows.dim() - 1))):
         steps, phase = divmod(len(taps) // 2 - j, 2)
         part = (scale * rows).roll(steps, 1) if steps else scale * rows
         phases[phase] = part if (now := phases[phase]) is None else now + part

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from models.errors import InputError
-from pipelines.events import CancelToken, Event
+from pipelines.events import CancelToken, Eta, Event
 from pipelines.finetune.comparison import Comparison, Row, draw_grid, keep, kept
 from pipelines.finetune.finetuner import Finetuned, Finetuner
 from pipelines.finetune.folder import TrainingPicture, read_folder
@@ -78,6 +78,7 @@ def compare(
         for strength in strengths or [settings.strength]
         for method in methods
     ]
+    eta = Eta()
     for number, (strength, method, seed) in enumerate(plan):
         name = f"{method}-{strength}-{seed}"
         changed = {"method": method, "strength": strength, "seed": seed, "sample_every": 0}
@@ -94,7 +95,8 @@ def compare(
         rows.append(row)
         drawings.setdefault(f"{METHODS[method].title}, {strength}", shown)
         found = Comparison(tuple(rows), draw_grid(drawings, [bench.captions[0], *bench.unrelated[:1]]))
-        yield Event("compare", f"{METHODS[method].title} is measured", number + 1, len(plan), value=found)
+        left = eta.update(number + 1, len(plan))
+        yield Event("compare", f"{METHODS[method].title} is measured", number + 1, len(plan), left, value=found)
     shutil.rmtree(learnt, ignore_errors=True)  # copies of somebody's pictures
     yield Event("done", "The comparison is done", 1, 1, 0.0, value=found)
 

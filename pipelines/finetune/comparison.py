@@ -16,6 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from photos.files import read_json, write_file
 from photos.results import save_image
 
+HOME = "comparisons"  # in the data folder: finished ones that nobody asked to have elsewhere
+TABLE, GRID = "comparison.json", "comparison.png"
 FIGURES = ("distance", "likeness", "drift", "loss", "seconds", "memory", "bytes", "weights")
 
 
@@ -71,13 +73,61 @@ class Comparison:
         return {"table": self.table(), "rows": [asdict(row) for row in self.rows]}
 
 
-def write(found: Comparison, out: Path) -> dict[str, Any]:
-    """Write the table and the grid to a folder. Returns them as JSON can hold them, with "files"."""
-    table, grid = out / "comparison.json", out / "comparison.png"
-    content = json.dumps(found.as_dict(), indent=1).encode()
-    write_file(table, content)
-    save_image(found.grid, grid, {"kind": "comparison", "table": found.table()})
-    return found.as_dict() | {"files": [str(table), str(grid)]}
+def write(found: Comparison, out: Path, **facts: str) -> dict[str, Any]:
+    """Write the grid and then the table, with `facts`, to a folder. Returns what JSON can hold, with "files"."""
+    told = found.as_dict() | facts
+    save_image(found.grid, out / GRID, {"kind": "comparison", "table": found.table()})
+    write_file(out / TABLE, json.dumps(told, indent=1).encode())
+    return told | {"files": [str(out / TABLE), str(out / GRID)]}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A finished comparison in the data folder. told: what `write` wrote. Its adapters lie in `folder / NAME /
+    "adapter"`; for NAME see `names`.
+    """
+
+    folder: Path
+    told: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def title(self) -> str:
+        return str(self.told.get("title", ""))
+
+    @property
+    def person(self) -> str:
+        """The token of whose pictures they are, or nothing."""
+        return str(self.told.get("person", ""))
+
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """(folder, method) of one training of each method."""
+        first = [row for row in self.told["rows"] if row["seed"] == 0]
+        return [(f"{row['method']}-{row['strength']}-{row['seed']}", row["method"]) for row in first]
+
+    @property
+    def grid(self) -> Image.Image | None:
+        """The pictures side by side; None if they are gone."""
+        try:
+            with Image.open(self.folder / GRID) as grid:
+                return grid.convert("RGB")
+        except OSError:
+            return None
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stored(data: Path) -> list[Stored]:
+    """The finished comparisons, newest first."""
+    found = [(path, read_json(path)) for path in (data / HOME).glob(f"*/{TABLE}")]
+    found.sort(key=lambda one: one[0].stat().st_mtime, reverse=True)
+    return [Stored(path.parent, told) for path, told in found if told and "rows" in told and "table" in told]
 
 
 def along(curve: Sequence[tuple[float, float]], drift: float) -> float:

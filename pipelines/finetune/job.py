@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.errors import InputError
+from photos.files import make_folder, read_json
 from pipelines.events import CancelToken, Event
 from pipelines.jobs.kind import Tell
 from pipelines.jobs.request import given_path, only_known
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
     from pipelines.finetune.settings import FinetuneSettings
 
 ASKED = ("folder", "person", "settings", "title", "out", "compare", "seeds")
-COMPARED = "comparison"  # the folder in a job's own, for a comparison that is to be nowhere else
+COMPARED = "comparison"  # the folder in a job's own, in which a comparison is made
 NOTED = 40  # problems of the pictures that are told one by one
 
 
 class FinetuneJob(WholeJob):
     """request: "folder" of pictures, or "person" (a name or a token) whose pictures are collected when the work begins;
     "settings" (of `FinetuneSettings`); "title" of the adapter, or "out", a folder for it in place of the app's own.
-    "compare": methods, with "seeds", how many trainings each: then "out", or else the job's own folder, gets a table, a
-    grid and all adapters.
+    "compare": methods, with "seeds", how many trainings each: then "out", or else a folder of the app's own that stays
+    when the job is removed, gets a table, a grid and all adapters.
 
     With a folder and a person, the pictures are that person's as they lie there.
     """
 
     name = "finetune"
-    STAGES: ClassVar[Stages] = {"prepare": (0.0, 0.05), "train": (0.05, 1.0)}
+    STAGES: ClassVar[Stages] = {"prepare": (0.0, 0.05), "train": (0.05, 1.0), "compare": (0.0, 1.0)}
 
     def people(self) -> People:
         from photos.library import Library
@@ -96,13 +97,18 @@ class FinetuneJob(WholeJob):
         return folder, person
 
     def title(self, request: dict[str, Any]) -> str:
-        whose = self.people().whose(request["person"]).name if request["person"] else Path(request["folder"]).name
-        named = self._named(request) or whose
+        named = self._whose(request)
         if request["compare"]:
             from pipelines.finetune.methods import METHODS
 
             return f"Comparing {', '.join(METHODS[method].title for method in request['compare'])} on {named}"
         return f"Learning from pictures: {named}"
+
+    def _whose(self, request: dict[str, Any]) -> str:
+        """What it is learnt from, for a person."""
+        if named := self._named(request):
+            return named
+        return self.people().whose(request["person"]).name if request["person"] else Path(request["folder"]).name
 
     def _named(self, request: dict[str, Any]) -> str:
         """What the adapter is to be called; nothing leaves it to the folder's name."""
@@ -137,22 +143,27 @@ class FinetuneJob(WholeJob):
         cancel: CancelToken,
     ) -> Iterator[Event]:  # fmt: skip
         from pipelines.finetune.comparing import compare
-        from pipelines.finetune.comparison import write
+        from pipelines.finetune.comparison import HOME, TABLE, write
 
+        home = self.settings.data / HOME / folder.name
+        if not request["out"] and (told := read_json(home / TABLE)):  # a stop came just after the end
+            yield Event("done", "The comparison is done", 1, 1, 0.0, value=_at(home, told))
+            return
         work, seeds = Path(request["out"] or folder / COMPARED), range(request["seeds"])
+        facts = {"title": self._whose(request), "person": request["person"]}
         for event in compare(
             tuner, pictures, settings, request["compare"], seeds, work, cancel=cancel, person=request["person"]
         ):
             if event.stage == "done":
-                yield replace(event, value={"out": str(work), **write(event.value, work)})
+                told = write(event.value, work, **facts) | {"out": str(work)}
+                if not request["out"]:
+                    make_folder(home.parent)
+                    work.replace(home)
+                    told = _at(home, told)
+                yield replace(event, value=told)
             else:
                 own = event.stage in ("check", "compare") and event.value is not None  # the trainings check, too
                 yield event if own else Event("part", event.message)
-
-    def _place(self, event: Event, before: float) -> float:
-        if event.stage == "compare":
-            return max(event.fraction or 0.0, before)
-        return super()._place(event, before)
 
     def show(self, event: Event, view: View) -> None:
         seen = event.value
@@ -182,7 +193,7 @@ class FinetuneJob(WholeJob):
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         if request["compare"]:
-            return {"person": request["person"], **value}
+            return dict(value)
         done: Finetuned = value
         return {
             "files": [str(path) for path in sorted(done.path.iterdir()) if path.is_file()] if request["out"] else [],
@@ -193,6 +204,11 @@ class FinetuneJob(WholeJob):
             "card": done.card,
             "problems": [problem.words for problem in done.problems[:NOTED]],
         }
+
+
+def _at(home: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """What is told of a comparison, with the places of all its files."""
+    return told | {"out": str(home), "files": [str(path) for path in sorted(home.rglob("*")) if path.is_file()]}
 
 
 def _check_comparison(methods: list[str], seeds: Any) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from ui.finetune import views
 from ui.pictures import data_uri
 
 if TYPE_CHECKING:
-    from pipelines.jobs.job import Job
+    from PIL import Image
+
+    from pipelines.finetune.comparison import Stored
 
 COLUMNS = (
     ("distance", "Distance", "From your pictures, those that were held out if there are enough: lower is nearer", 1),
@@ -34,30 +33,25 @@ def going(table: Sequence[dict[str, Any]], grid: Image.Image | None, wrong: Sequ
     return f'<div class="ea-section"><h3>Measured so far</h3>{_table(table)}{_grid(grid)}{told}</div>'
 
 
-def cards(jobs: Sequence[Job]) -> str:
-    """Finished comparisons. Says "keep" with the job and the training, or "forget" with the job's id."""
-    if not jobs:
+def cards(found: Sequence[Stored]) -> str:
+    """Finished comparisons. Says "keep" with "ID/NAME", or "forget" with the id."""
+    if not found:
         return ""
-    return f'<div class="ea-section"><h2>Comparisons</h2></div>{"".join(map(_card, jobs))}'
+    return f'<div class="ea-section"><h2>Comparisons</h2></div>{"".join(map(_card, found))}'
 
 
-def _card(job: Job) -> str:
-    found = job.result or {}
+def _card(one: Stored) -> str:
     buttons = "".join(
-        f'<button type="button" class="ea-m-button" data-act="keep" data-id="{job.id}/{row["method"]}-'
-        f'{row["strength"]}-{row["seed"]}">Keep {escape(_method(row["method"]))}</button>'
-        for row in found.get("rows", ())
-        if row["seed"] == 0
+        f'<button type="button" class="ea-m-button" data-act="keep" data-id="{one.id}/{name}">Keep '
+        f"{escape(_method(method))}</button>"
+        for name, method in one.names
     )
-    grid = next((path for path in found.get("files", ()) if path.endswith(".png")), None)
-    image = None
-    if grid is not None and Path(grid).is_file():
-        with Image.open(grid) as opened:
-            image = opened.convert("RGB")
+    methods = ", ".join(_method(method) for _, method in one.names)
+    title = escape(f"{methods} on {one.title}")
     return f"""
-<div class="ea-section"><h3>{escape(job.title)}</h3>{_table(found.get("table", ()))}{_grid(image)}
-<div class="ea-row">{buttons}<button type="button" class="ea-m-button" data-act="forget" data-id="{job.id}"
-  data-confirm="Really delete?" aria-label="Delete: {escape(job.title)}">Delete</button></div></div>"""
+<div class="ea-section"><h3>{title}</h3>{_table(one.told["table"])}{_grid(one.grid)}
+<div class="ea-row">{buttons}<button type="button" class="ea-m-button" data-act="forget" data-id="{one.id}"
+  data-confirm="Really delete?" aria-label="Delete: {title}">Delete</button></div></div>"""
 
 
 def _table(table: Sequence[dict[str, Any]]) -> str:
@@ -96,4 +90,4 @@ def _grid(grid: Image.Image | None) -> str:
 def _method(name: str) -> str:
     from pipelines.finetune.methods import METHODS
 
-    return METHODS[name].title
+    return METHODS[name].title if name in METHODS else name

@@ -13,12 +13,12 @@ from ui.following import Followed
 from ui.services import Services
 
 if TYPE_CHECKING:
+    from pipelines.finetune.comparison import Stored
     from pipelines.finetune.finetuner import FinetuneView
     from pipelines.finetune.stored import Unfinished
     from pipelines.jobs.job import Job
 
 STOPPED = ("cancelled", "failed")
-ENDED = (*STOPPED, "done")
 SHOWN = 6
 """Comparisons that the page lists."""
 
@@ -59,12 +59,14 @@ def go_on(services: Services, key: str) -> int:
 
 
 def forget(services: Services, key: str) -> None:
-    """Delete a training that was stopped, with its jobs and the pictures that were handed over for it; or a comparison,
-    with all that it made."""
-    if found_job := next((job for job in _comparisons(services, ENDED) if job.id == key), None):
+    """Delete a training or a comparison that was stopped, with its jobs and the pictures that were handed over for it;
+    or a finished comparison."""
+    if done := next((one for one in comparisons(services) if one.id == key), None):
+        done.remove()
+        return
+    if stopped := next((job for job in stopped_comparisons(services) if job.id == key), None):
         services.jobs.delete(key)
-        if found_job.request["folder"]:
-            discard(services, Path(found_job.request["folder"]))
+        discard(services, Path(stopped.request["folder"]))
         return
     found = next((one for one in services.finetuner.unfinished() if one.key == key), None)
     services.finetuner.forget(key)
@@ -84,34 +86,30 @@ def waiting(services: Services) -> list[Unfinished]:
 
 def stopped_comparisons(services: Services) -> list[Job]:
     """Comparisons that can go on."""
-    return _comparisons(services, STOPPED)
-
-
-def comparisons(services: Services) -> list[Job]:
-    """Finished comparisons, newest first."""
-    return _comparisons(services, ("done",))[:SHOWN]
-
-
-def _comparisons(services: Services, states: tuple[str, ...]) -> list[Job]:
-    found = services.jobs.list(1000, states)  # type: ignore[arg-type]
+    found = services.jobs.list(1000, STOPPED)  # type: ignore[arg-type]
     return [job for job in found if job.kind == "finetune" and job.request["compare"]]
 
 
+def comparisons(services: Services) -> list[Stored]:
+    """Finished comparisons, newest first."""
+    from pipelines.finetune.comparison import stored
+
+    return stored(services.settings.data)[:SHOWN]
+
+
 def keep(services: Services, key: str) -> str:
-    """Put an adapter of a comparison, "JOB/METHOD-STRENGTH-SEED", beside the others; its id.
+    """Put an adapter of a finished comparison, "ID/NAME", beside the others; its id.
 
     Raises InputError if it is not there any more.
     """
     from pipelines.finetune.methods import METHODS
 
-    id, _, name = key.partition("/")
-    job = next((one for one in comparisons(services) if one.id == id), None)
-    rows = (job.result or {}).get("rows", []) if job is not None else []
-    row = next((row for row in rows if f"{row['method']}-{row['strength']}-{row['seed']}" == name), None)
-    if job is None or row is None:
-        raise InputError("This comparison is not there any more; make it anew.")
-    folder = Path((job.result or {})["out"]) / name / "adapter"
-    return services.finetuner.keep(folder, f"{job.title.rpartition(' on ')[2]} {METHODS[row['method']].title}")
+    for one in comparisons(services):
+        for name, method in one.names:
+            if key == f"{one.id}/{name}":
+                title = f"{one.title} {METHODS[method].title}"
+                return services.finetuner.keep(one.folder / name / "adapter", title)
+    raise InputError("This comparison is not there any more; make it anew.")
 
 
 def is_of(job: Job, training: Unfinished) -> bool:

@@ -100,8 +100,9 @@ class SaraLayer(UpdateLayer):
     def _joined(self, indices: list[Tensor]) -> tuple[Tensor, Tensor]:
         """All their places in order, each once, and where in there each of theirs is; sorted once, not at each step."""
         if self._union is None or not _same(self._union[0], indices):
-            index, where = torch.cat(indices).unique(return_inverse=True)
-            self._union = indices, index, where.to(torch.int32)
+            with torch.inference_mode(False):  # made while something was only drawn, they serve a training as well
+                index, where = torch.cat(indices).unique(return_inverse=True)
+                self._union = indices, index, where.to(torch.int32)
         return self._union[1:]
 
     @torch.no_grad()

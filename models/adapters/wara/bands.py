@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from models.adapters.wavelets import half, lift, synthesise
+from models.adapters.wavelets import half, lift, synthesise, taps
 
 Bands = Mapping[str, Tensor]
 """Name of a band -> its block (rows, columns, ...) of the update's transform."""
@@ -58,19 +58,30 @@ def at_level(level: int, levels: int, shared: bool = False) -> list[str]:
     return [name[:2] for name in names(levels) if int(name[2:]) == level]
 
 
-def lifted(stacks: Sequence[Tensor], high: Sequence[Sequence[bool]], wavelet: str, sizes: Sequence[int]) -> Tensor:
+def all_taps(names: Sequence[Sequence[str]], letter: int, rank: int, wavelet: str, like: Tensor) -> list[Tensor]:
+    """By level, the taps of all rows that `lifted` has there: those of coarser levels, which are low, and its own.
+
+    names: the bands of each level; letter: which of a band's halves counts, 0 for rows and 1 for columns.
+    """
+    found: list[Tensor] = []
+    before = 0
+    for own in reversed(names):
+        high = [False] * before + [band[letter] == "H" for band in own for _ in range(rank)]
+        found.insert(0, taps(wavelet, high, like))
+        before = len(high)
+    return found
+
+
+def lifted(stacks: Sequence[Tensor], taps: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
     """Factors of bands as factors of the update itself: (sum of all bands' r, sizes[0], ...).
 
-    stacks: by level, the finest first, the factors of its bands (bands, r, half, ...); high: for each whether it is of
-    a high half along this axis. The update is the product of both axes' factors, because the transform acts on rows
-    and columns apart: what is transformed is small, and an input never is. The coarsest level's rows come first.
+    stacks: by level, the finest first, the factors of its bands (bands, r, half, ...); taps: see `all_taps`. The update
+    is the product of both axes' factors, because the transform acts on rows and columns apart: what is transformed is
+    small, and an input never is. The coarsest level's rows come first.
     """
     found: Tensor | None = None
     for level in range(len(sizes) - 1, 0, -1):
-        own, rank = stacks[level - 1].flatten(0, 1), stacks[level - 1].shape[1]
-        halves = [half for half in high[level - 1] for _ in range(rank)]
-        if found is not None:
-            own, halves = torch.cat([found, own]), [False] * len(found) + halves
-        found = lift(own, halves, wavelet, sizes[level - 1])
+        own = stacks[level - 1].flatten(0, 1)
+        found = lift(own if found is None else torch.cat([found, own]), taps[level - 1], sizes[level - 1])
     assert found is not None
     return found

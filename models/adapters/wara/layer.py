@@ -29,6 +29,7 @@ class WaraLayer(UpdateLayer):
         super().__init__(base_layer)
         self.wara_A, self.wara_B = nn.ModuleDict(), nn.ModuleDict()
         self.plans: dict[str, WaraConfig] = {}
+        self._taps: dict[tuple[str, int, torch.dtype, torch.device], list[Tensor]] = {}
 
     def update_layer(self, name: str, config: WaraConfig) -> None:
         """Raises ValueError for more levels than the channels can be halved."""
@@ -45,6 +46,7 @@ class WaraLayer(UpdateLayer):
             first[str(level)] = nn.Parameter(a)
             second[str(level)] = nn.Parameter(weight.new_zeros(count, rows[level], config.r, requires_grad=False))
         self.wara_A[name], self.wara_B[name], self.plans[name] = first, second, config
+        self._taps.clear()
         self.began(name, config.alpha / config.r)
 
     def _sizes(self, levels: int) -> tuple[list[int], list[int]]:
@@ -90,20 +92,24 @@ class WaraLayer(UpdateLayer):
 
         R is the sum of all bands' ranks.
         """
-        wavelet, stacks = self.plans[name].wavelet, self.stacks(name)
+        stacks = self.stacks(name)
         rows, columns = self._sizes(len(stacks))
-        names = [own for own, _, _ in stacks]
-        down = bands.lifted([a for _, a, _ in stacks], _high(names, 1), wavelet, columns)
-        up = bands.lifted([b.transpose(1, 2) for _, _, b in stacks], _high(names, 0), wavelet, rows)
+        down = bands.lifted([a for _, a, _ in stacks], self._taps_of(name, 1, stacks), columns)
+        up = bands.lifted([b.transpose(1, 2) for _, _, b in stacks], self._taps_of(name, 0, stacks), rows)
         return down, up.T
+
+    def _taps_of(self, name: str, letter: int, stacks: list[tuple[list[str], Tensor, Tensor]]) -> list[Tensor]:
+        """Made once for each number type and device: a GPU would wait for such small tensors at each step."""
+        plan, like = self.plans[name], stacks[0][1].detach()
+        key = name, letter, like.dtype, like.device
+        if key not in self._taps:
+            names = [own for own, _, _ in stacks]
+            with torch.inference_mode(False):  # made while something was only drawn, they serve a training as well
+                self._taps[key] = bands.all_taps(names, letter, plan.r, plan.wavelet, like)
+        return self._taps[key]
 
     def _update(self, name: str, x: Tensor) -> Tensor:
         base, (down, up) = self._base(), self.lifted(name)
         if not torch.is_autocast_enabled(x.device.type):
             x = x.to(down.dtype)
         return through(base, *padded(base, x), down, up * self.scaling[name])
-
-
-def _high(names: Sequence[Sequence[str]], letter: int) -> list[list[bool]]:
-    """Of each level's bands, whether they are high halves of the rows (letter 0) or of the columns (1)."""
-    return [[band[letter] == "H" for band in own] for own in names]
