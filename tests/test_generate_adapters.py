@@ -87,6 +87,22 @@ def test_each_method_acts_with_its_weight_and_leaves(generator: ImageGenerator, 
         assert np.array_equal(pixels(made(generator, home)), bare)
 
 
+def test_runs_that_share_an_open_model_draw_the_same_with_adapters_laid_in_once(
+    generator: ImageGenerator, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use = (str(home / "wara"), 1.0)
+    apart, bare = made(generator, home, use), pixels(made(generator, home))
+    found: list[str] = []
+    monkeypatch.setattr(generator.models, "adapter", lambda where: found.append(where) or Path(where))
+    asked = GenerateSettings(prompt="a", seed=1, steps=3, model=str(home / "tiny"))
+    with generator.open(asked.with_changes(adapters=[AdapterUse(where=use[0])])) as opened:
+        for _ in range(2):
+            assert np.array_equal(pixels(finish(generator.run(asked, opened=opened))), pixels(apart))
+    assert len(found) == 1
+    assert np.array_equal(pixels(made(generator, home)), bare)
+    assert not np.array_equal(pixels(apart), bare)
+
+
 def test_several_go_together_whatever_their_method(generator: ImageGenerator, home: Path) -> None:
     bare = pixels(made(generator, home))
     uses = [(str(home / "sara"), 0.5), (str(home / "style.safetensors"), 0.5), (str(home / "wara"), 0.5)]

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from models.aging import load_encoder, with_age
+from models.errors import InputError
 from models.faces.age import age_chip
 from models.faces.align import canonical_landmarks
 from models.images import without_colour
@@ -18,6 +23,7 @@ from models.stylegan2 import MappingNetwork, load_generator, pool_to
 from training import export, mapping
 from training.augment import ColourCurve, augment_pair, degrade, place_landmarks, random_placement, warp, warp_grid
 from training.config import PriorConfig
+from training.networks import begin_with, build_models
 from training.objective import Objective
 from training.prior import PriorTrainer, save_checkpoint
 from training.rendered import Batch, RenderedHeads
@@ -203,6 +209,59 @@ def test_the_mapping_network_meets_the_codes() -> None:
     made = net(torch.randn(2000, 8))[:, 0]
     assert (made.mean(0) - codes.mean(0)).abs().max() < 0.35
     assert torch.allclose(net.w_avg, codes.mean(0))
+
+
+def test_freed_memory_is_kept_where_the_c_library_can() -> None:
+    """Pages that a loop's tensors touch for the first time, with and without."""
+    code = """
+import resource, sys, torch
+from training.allocator import keep_freed_memory
+kept = sys.argv[1] == "keep" and keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for step in range(20):
+    if step == 10:
+        before = faults()  # the process is as large now as it needs to be
+    torch.zeros(20_000_000).add_(1)
+print(kept, faults() - before)
+"""
+    root = Path(__file__).resolve().parent.parent
+    found = {}
+    for word in ("keep", "not"):
+        done = subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True, cwd=root)
+        found[word] = done.stdout.split()
+    if found["keep"][0] == "True":
+        assert int(found["keep"][1]) < 0.1 * int(found["not"][1])
+    else:
+        assert platform.libc_ver()[0] != "glibc"
+
+
+def test_training_can_start_from_exported_networks(heads: RenderedHeads, folder: Path, tmp_path: Path) -> None:
+    trainer = PriorTrainer(TINY, heads)
+    for _ in range(2):
+        trainer.train_step()
+    save_checkpoint(trainer, tmp_path / "checkpoint.pt")
+    mapping.main(tmp_path, [folder], tmp_path / "mapping.pt", steps=3)
+    export.main(tmp_path, tmp_path / "out", tmp_path / "mapping.pt", None, None)
+    x = with_age(pool_to(heads.pictures([2]), 32), torch.tensor([40.0]))
+    before = trainer.models
+    larger = replace(TINY, resolution=2 * SIZE)
+    for config in (TINY, larger):
+        after = build_models(config)
+        begin_with(after, tmp_path / "out")
+        assert after.generator.mapping.w_avg.abs().max() == 0
+        with torch.no_grad():
+            wanted = before.generator_ema.synthesis(before.encoder_ema(x), "none")
+            for encoder, generator in (
+                (after.encoder.eval(), after.generator),
+                (after.encoder_ema, after.generator_ema),
+            ):
+                got = generator.synthesis(encoder(x), "none", resolution=SIZE)
+                assert (got - wanted).abs().max() < 0.02 * wanted.abs().max() + 0.01
+    with pytest.raises(InputError, match=r"encoder\.safetensors in .* has other widths"):
+        begin_with(build_models(replace(TINY, encoder_widths=(4, 6, 8, 12))), tmp_path / "out")
+    with pytest.raises(InputError, match=r"generator\.safetensors in .* is larger"):
+        begin_with(build_models(replace(TINY, resolution=32)), tmp_path / "out")
 
 
 def test_export_writes_files_that_decode_the_same(heads: RenderedHeads, folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Random changes that make rendered heads cover more people, cameras and light than were rendered.
 
+All random numbers are drawn where the given generator lives; pictures, landmarks and generator share one device.
+
 A pair (source, target) gets the same geometry and colours, so that only age still tells them apart: smooth warps make
 new face shapes, colour curves and light gradients make new cameras. The source alone is then blurred and made noisy,
 as a phone would.
@@ -17,14 +19,18 @@ from models.images import brightness
 
 
 def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator) * (high - low) + low
+    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, device=generator.device)
 
 
 def random_placement(count: int, strength: float, generator: torch.Generator) -> Tensor:
     """Affine maps (N, 2, 3) from new to old places in [-1, 1]: flip, turn, scale, shift."""
     angle = _uniform((count,), -0.12, 0.12, generator) * strength
     scale = 1 + _uniform((count,), -0.08, 0.08, generator) * strength
-    flip = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    flip = torch.where(_uniform((count,), 0, 1, generator) < 0.5, -1.0, 1.0)
     cos, sin = angle.cos() * scale, angle.sin() * scale
     shift = _uniform((count, 2), -0.06, 0.06, generator) * strength
     rows = [torch.stack([cos * flip, -sin, shift[:, 0]], 1), torch.stack([sin * flip, cos, shift[:, 1]], 1)]
@@ -35,7 +41,7 @@ def warp_grid(placement: Tensor, size: int, strength: float, generator: torch.Ge
     """Sampling grids (N, size, size, 2): the placement and a smooth random displacement."""
     count = len(placement)
     grid = F.affine_grid(placement, [count, 1, size, size], align_corners=False)
-    knots = torch.randn((count, 2, 5, 5), generator=generator) * 0.022 * strength
+    knots = _normal((count, 2, 5, 5), generator) * (0.022 * strength)
     bend = F.interpolate(knots, size=(size, size), mode="bicubic", align_corners=True)
     return grid + bend.permute(0, 2, 3, 1)
 
@@ -55,7 +61,7 @@ def place_landmarks(landmarks: Tensor, placement: Tensor, size: int) -> Tensor:
 
 def warp(images: Tensor, grid: Tensor) -> Tensor:
     """Sample (N, 3, R, R) at `grid`; beyond the border the picture is mirrored."""
-    return F.grid_sample(images, grid.to(images), mode="bilinear", padding_mode="reflection", align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
 class ColourCurve:
@@ -74,17 +80,17 @@ class ColourCurve:
         self.contrast = torch.exp(one(-0.22, 0.22))
         self.saturation = torch.exp(one(-0.8, 0.3))
         self.hue = one(-0.12, 0.12)
-        self.light = torch.exp(torch.randn((count, 1, 3, 3), generator=generator) * 0.16 * strength)
+        self.light = torch.exp(_normal((count, 1, 3, 3), generator) * (0.16 * strength))
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, R, R) in [-1, 1] -> the same range."""
         x = (images.clamp(-1, 1) + 1) / 2
-        light = F.interpolate(self.light.to(x), size=x.shape[-2:], mode="bicubic", align_corners=True)
-        x = (x * self.gains.to(x) * light).clamp(1e-4, 1) ** self.gamma.to(x)
+        light = F.interpolate(self.light, size=x.shape[-2:], mode="bicubic", align_corners=True)
+        x = (x * self.gains * light).clamp(1e-4, 1) ** self.gamma
         luma = brightness(x)
-        chroma = _turn_hue((x - luma) * self.saturation.to(x), self.hue.to(x))
+        chroma = _turn_hue((x - luma) * self.saturation, self.hue)
         x = luma + chroma
-        x = (x - 0.5) * self.contrast.to(x) + 0.5
+        x = (x - 0.5) * self.contrast + 0.5
         return x.clamp(0, 1) * 2 - 1
 
 
@@ -101,9 +107,9 @@ def degrade(images: Tensor, generator: torch.Generator) -> Tensor:
     small = int(_uniform((), size * 0.35, size * 0.9, generator).item())
     soft = F.interpolate(images, size=(small, small), mode="bilinear", antialias=True)
     soft = F.interpolate(soft, size=(size, size), mode="bicubic").clamp(-1, 1)
-    choose = (torch.rand((count, 1, 1, 1), generator=generator) < 0.35).to(images)
-    noise = torch.randn(images.shape, generator=generator) * _uniform((count, 1, 1, 1), 0, 0.06, generator)
-    return (images + choose * (soft - images) + noise.to(images)).clamp(-1, 1)
+    choose = (_uniform((count, 1, 1, 1), 0, 1, generator) < 0.35).to(images)
+    noise = _normal(tuple(images.shape), generator) * _uniform((count, 1, 1, 1), 0, 0.06, generator)
+    return (images + choose * (soft - images) + noise).clamp(-1, 1)
 
 
 def augment_pair(

@@ -29,6 +29,7 @@ class PriorConfig:
     pixel: float = 2.0
     perceptual: float = 1.0
     identity: float = 0.3
+    identity_share: float = 1 / 3
     age: float = 2.0
     age_pull: float = 0.5
     read_from: float = 0.3

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from models.aging import AgeEncoder
-from models.stylegan2 import Discriminator, Generator
+from models.aging import AgeEncoder, load_encoder
+from models.errors import InputError
+from models.stylegan2 import Discriminator, Generator, load_generator
 
 from .config import PriorConfig
 
@@ -63,9 +65,32 @@ def build_models(config: PriorConfig) -> Models:
 
 
 @torch.no_grad()
+def begin_with(models: Models, folder: Path) -> None:
+    """Start from the networks that `training.export` wrote into a folder; the discriminator begins anew.
+
+    Larger generators keep the blocks and styles that those files don't have. Raises InputError for other widths.
+    """
+    generator, encoder = load_generator(folder / "generator.safetensors"), load_encoder(folder / "encoder.safetensors")
+    for name, bias in encoder.named_parameters():
+        if name.endswith("linear.bias"):  # in training the mean w is the encoder's own
+            bias.add_(generator.mapping.w_avg)
+    generator.mapping.w_avg.zero_()
+    for file, pairs in (
+        ("generator", ((models.generator, generator), (models.generator_ema, generator))),
+        ("encoder", ((models.encoder, encoder), (models.encoder_ema, encoder))),
+    ):
+        for net, start in pairs:
+            try:
+                extra = net.load_state_dict(start.state_dict(), strict=False).unexpected_keys
+            except RuntimeError as error:
+                raise InputError(f"{file}.safetensors in {folder} has other widths than the settings.") from error
+            if extra:
+                raise InputError(f"{file}.safetensors in {folder} is larger than the settings say ({extra[0]}).")
+
+
+@torch.no_grad()
 def update_average(average: nn.Module, current: nn.Module, beta: float) -> None:
     """Move the running average of the parameters; buffers are copied."""
-    for mean, value in zip(average.parameters(), current.parameters(), strict=True):
-        mean.lerp_(value, 1 - beta)
+    torch._foreach_lerp_(list(average.parameters()), list(current.parameters()), 1 - beta)
     for kept, buffer in zip(average.buffers(), current.buffers(), strict=True):
         kept.copy_(buffer)

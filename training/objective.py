@@ -37,7 +37,7 @@ class Objective:
         if read:
             scale = images.shape[-1] / batch.target.shape[-1]
             points = (batch.landmarks + 0.5) * scale - 0.5
-            some = max(len(images) // 3, 1)
+            some = max(round(len(images) * config.identity_share), 1)
             terms["identity"] = config.identity * self._unlikeness(images[:some], target[:some], points[:some])
             terms["age"] = config.age * self._age_error(images, target, points, batch.target_age)
         return terms

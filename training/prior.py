@@ -29,9 +29,10 @@ from models.aging import with_age
 from models.faces.align import canonical_landmarks
 from models.stylegan2 import pool_to
 
+from .allocator import keep_freed_memory
 from .augment import augment_pair
 from .config import PriorConfig
-from .networks import build_models, place, update_average
+from .networks import begin_with, build_models, place, update_average
 from .objective import Objective
 from .rendered import Batch, RenderedHeads, read_picture
 from .sheets import SHEET_AGES, aging_rows, save_sheet
@@ -40,14 +41,20 @@ from .sheets import SHEET_AGES, aging_rows, save_sheet
 class PriorTrainer:
     """One step after another; `state` and `restore` are all that a checkpoint needs."""
 
-    def __init__(self, config: PriorConfig, data: RenderedHeads, device: str = "cpu"):
+    def __init__(self, config: PriorConfig, data: RenderedHeads, device: str = "cpu", begin: Path | None = None):
+        """data: on the same device. begin: a folder of exported networks to start from, see `begin_with`."""
         self.config, self.data, self.device = config, data, torch.device(device)
         self.models = build_models(config)
+        if begin is not None:
+            begin_with(self.models, begin)
         for module in self.models.all().values():
             place(module, self.device)
+        # Choices are made on the CPU, which no step has to wait for; what each pixel needs is drawn on the device.
         self.random = torch.Generator().manual_seed(config.seed + 1)
+        self.noise = torch.Generator(self.device).manual_seed(config.seed + 2)
         self.objective = Objective(config, self.device, self.random)
-        self.landmarks = torch.as_tensor(canonical_landmarks(config.resolution), dtype=torch.float32)
+        points = torch.as_tensor(canonical_landmarks(config.resolution), dtype=torch.float32)
+        self.landmarks = points.to(self.device)
         models = self.models
         # The mapping network is fitted afterwards, from the codes that the encoder has learnt by then.
         named = list(models.generator.synthesis.named_parameters())
@@ -58,11 +65,16 @@ class PriorTrainer:
             "generator": torch.optim.Adam(
                 [{"params": weights, "peak": config.lr_weights}, {"params": others, "peak": config.lr_others}],
                 betas=(0.9, 0.99),
+                fused=True,
             ),
             "encoder": torch.optim.Adam(
-                [{"params": list(models.encoder.parameters()), "peak": config.lr_encoder}], betas=(0.9, 0.99)
+                [{"params": list(models.encoder.parameters()), "peak": config.lr_encoder}],
+                betas=(0.9, 0.99),
+                fused=True,
             ),
-            "discriminator": torch.optim.Adam(models.discriminator.parameters(), config.lr_discriminator, (0.0, 0.99)),
+            "discriminator": torch.optim.Adam(
+                models.discriminator.parameters(), config.lr_discriminator, (0.0, 0.99), fused=True
+            ),
         }
         self.step = 0
 
@@ -71,13 +83,19 @@ class PriorTrainer:
             "config": asdict(self.config),
             "step": self.step,
             "random": self.random.get_state(),
+            "noise": (self.device.type, self.noise.get_state()),
             "models": {name: module.state_dict() for name, module in self.models.all().items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         self.step = state["step"]
-        self.random.set_state(state["random"])
+        self.random.set_state(state["random"].cpu())
+        kind, noise = state["noise"]
+        if kind == self.device.type:
+            self.noise.set_state(noise.cpu())
+        else:  # another kind of device has other numbers
+            self.noise.manual_seed(self.config.seed + 2 + self.step)
         for name, module in self.models.all().items():
             module.load_state_dict(state["models"][name])
         for name, optimizer in self.optimizers.items():
@@ -106,10 +124,9 @@ class PriorTrainer:
         # First the faces as they are, then more and more of what cameras and people do to them.
         low, high = self.config.augment
         strength = low + (high - low) * min(1.0, self.progress / 0.6)
-        source, target, points = augment_pair(raw.source, raw.target, self.landmarks, strength, self.random)
-        source, target = (x.to(self.device).contiguous(memory_format=torch.channels_last) for x in (source, target))
-        ages = raw.source_age.to(self.device), raw.target_age.to(self.device)
-        return Batch(source, target, *ages, points.to(self.device))
+        source, target, points = augment_pair(raw.source, raw.target, self.landmarks, strength, self.noise)
+        source, target = (x.contiguous(memory_format=torch.channels_last) for x in (source, target))
+        return Batch(source, target, raw.source_age, raw.target_age, points)
 
     def encode(self, source: Tensor, ages: Tensor) -> Tensor:
         """w+ with the mean over layers put in for some samples."""
@@ -141,22 +158,22 @@ class PriorTrainer:
             self.models.discriminator.requires_grad_(True)
         total = torch.stack(list(terms.values())).sum()
         self._update(total, "generator", "encoder")
-        figures = {name: value.item() for name, value in terms.items()}
         if adversarial:
-            figures["discriminator"] = self._discriminator_step(images.detach(), batch.target)
+            terms["discriminator"] = self._discriminator_step(images.detach(), batch.target)
         # A shorter memory at the start, or the random first weights would stay in the average for long.
         beta = min(self.config.ema, (1 + self.step) / (10 + self.step))
         update_average(self.models.generator_ema, self.models.generator, beta)
         update_average(self.models.encoder_ema, self.models.encoder, beta)
         self.step += 1
-        return figures
+        # A GPU is waited for once a step, and at its end.
+        return dict(zip(terms, torch.stack([term.detach() for term in terms.values()]).tolist(), strict=True))
 
     def _judge(self, images: Tensor) -> Tensor:
         with self.objective.autocast():
             score = self.models.discriminator(images)
         return score.float()
 
-    def _discriminator_step(self, fake: Tensor, real: Tensor) -> float:
+    def _discriminator_step(self, fake: Tensor, real: Tensor) -> Tensor:
         loss = F.softplus(self._judge(fake)).mean() + F.softplus(-self._judge(real)).mean()
         if self.step % self.config.r1_every == 0:
             real = real.detach().requires_grad_(True)
@@ -164,7 +181,7 @@ class PriorTrainer:
             (slope,) = torch.autograd.grad(score.sum(), real, create_graph=True)
             loss = loss + self.config.r1 / 2 * self.config.r1_every * slope.square().sum((1, 2, 3)).mean()
         self._update(loss, "discriminator")
-        return loss.item()
+        return loss
 
     def _update(self, loss: Tensor, *names: str) -> None:
         optimizers = [self.optimizers[name] for name in names]
@@ -218,19 +235,26 @@ def main(
     photos: Annotated[Path | None, typer.Option(help="Aligned crops to show in the sheets, never trained on.")] = None,
     max_turn: Annotated[float, typer.Option(help="Leave out heads turned or tilted by more degrees.")] = 180.0,
     every: int = 250,
+    settings: Annotated[
+        Path | None, typer.Option(help="JSON of PriorConfig's fields that differ from the defaults.")
+    ] = None,
+    begin: Annotated[
+        Path | None, typer.Option(help="Folder of exported networks to start from, such as assets/heads.")
+    ] = None,
 ) -> None:
     """Train, or go on from OUT/checkpoint.pt."""
     out.mkdir(parents=True, exist_ok=True)
     # Sums of nearly nothing would take many times as long on a CPU.
     torch.set_flush_denormal(True)
-    config = PriorConfig(steps=steps)
-    heads = RenderedHeads(data, config.resolution, last_seed=held_out - 1, max_turn=max_turn)
-    shown = RenderedHeads(data, config.resolution, first_seed=held_out, max_turn=max_turn)
+    keep_freed_memory()
+    config = PriorConfig(**{"steps": steps, **(json.loads(settings.read_text()) if settings is not None else {})})
+    heads = RenderedHeads(data, config.resolution, last_seed=held_out - 1, max_turn=max_turn, device=device)
+    shown = RenderedHeads(data, config.resolution, first_seed=held_out, max_turn=max_turn, device=device)
     crops = None
     if photos is not None:
         pixels = torch.stack([read_picture(file, config.resolution) for file in sorted(photos.glob("*.png"))])
         crops = pixels.permute(0, 3, 1, 2) / 127.5 - 1
-    trainer = PriorTrainer(config, heads, device)
+    trainer = PriorTrainer(config, heads, device, begin)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.exists():
         trainer.restore(torch.load(checkpoint, map_location=device, weights_only=True))

@@ -42,10 +42,11 @@ class RenderedHeads:
         first_seed: int = 0,
         last_seed: int = 10**9,
         max_turn: float = 180.0,
+        device: torch.device | str = "cpu",
     ):
         """People from `first_seed` to `last_seed`, heads turned or tilted by at most `max_turn` degrees.
 
-        Raises ValueError if nothing is left.
+        device: where the pictures are kept and batches come from. Raises ValueError if nothing is left.
         """
         rows = []
         for folder in folders:
@@ -62,6 +63,7 @@ class RenderedHeads:
         for index, (folder, row) in enumerate(rows):
             self.images[index] = read_picture(folder / row["file"], resolution)
             groups[row["seed"], row["view_seed"]].append(index)
+        self.images, self.ages = self.images.to(device), self.ages.to(device)
         self.groups = list(groups.values())
         # A group counts as often as it has pictures, so that every picture is drawn equally often.
         self.weights = torch.tensor([float(len(group)) for group in self.groups])
@@ -70,11 +72,14 @@ class RenderedHeads:
         return len(self.ages)
 
     def pictures(self, indices: list[int] | Tensor) -> Tensor:
-        """(N, 3, R, R) float32 in [-1, 1]."""
+        """(N, 3, R, R) float32 in [-1, 1], channels last in memory."""
         return self.images[indices].permute(0, 3, 1, 2).float() / 127.5 - 1
 
     def pairs(self, count: int, same_share: float, generator: torch.Generator, landmarks: Tensor) -> Batch:
-        """Draw pairs; in `same_share` of those that could differ the target is the source itself."""
+        """Draw pairs by a generator on the CPU; in `same_share` of those that could differ the target is the source.
+
+        landmarks: (5, 2), on the device of the pictures.
+        """
         source, target = [], []
         for group in torch.multinomial(self.weights, count, replacement=True, generator=generator).tolist():
             members = self.groups[group]

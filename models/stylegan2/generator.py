@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import FullyConnected, fir_kernel, lrelu_gain, modulated_conv2d, normalise_2nd_moment, upsample2d
+from .ops import FullyConnected, fir_kernel, modulated_layer, modulated_sum, normalise_2nd_moment, upsample2d
 
 NoiseMode = Literal["const", "random", "none"]
 
@@ -95,11 +95,10 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("resample_filter", fir_kernel())
 
     def forward(self, x: Tensor, w: Tensor, noise_mode: NoiseMode, generator: torch.Generator | None) -> Tensor:
-        x = modulated_conv2d(x, self.weight, self.affine(w), up=self.up)
-        if noise_mode != "none":
-            x = x + self._noise(x, noise_mode, generator).to(x.dtype)
+        noise = None if noise_mode == "none" else self._noise(x, noise_mode, generator)
+        x = modulated_layer(x, self.weight, self.affine(w), self.bias, noise, self.up)
         # The limit holds for what leaves the layer: it comes after the activation's gain and is not scaled by it.
-        return lrelu_gain(x + self.bias.to(x.dtype)[None, :, None, None], self.clamp)
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def _noise(self, x: Tensor, mode: NoiseMode, generator: torch.Generator | None) -> Tensor:
         if mode == "const":
@@ -121,7 +120,7 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         styles = self.affine(w) / math.sqrt(self.weight.shape[1])
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False)
+        x = modulated_sum(x, self.weight, styles)
         x = x + self.bias.to(x.dtype)[None, :, None, None]
         return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 

@@ -56,19 +56,19 @@ class Yardstick:
         """`count` pictures of the prompts in turn, each from its own seed, the same at every call."""
         made: list[Image.Image] = []
         uses = (AdapterUse(where=str(adapter), weight=weight),) if adapter is not None else ()
-        for place, prompt in enumerate(prompts):
-            share = len(range(place, count, len(prompts)))
-            if not share:
-                continue
-            asked = GenerateSettings(
-                prompt=prompt, model=self.settings.model, seed=1000 * place, count=share, steps=self.steps,
-                guidance=self.guidance, adapters=uses,
-            )  # fmt: skip
-            for event in self.generator.run(asked, cancel=cancel, previews=False):
-                if event.stage == "done":
-                    made += [one.image for one in event.value.pictures]
-                    # A limit that was measured on the bare model's first picture holds for all: none has it easier.
-                    self.guidance = event.value.pictures[0].settings.guidance
+        base = GenerateSettings(model=self.settings.model, steps=self.steps, guidance=self.guidance, adapters=uses)
+        with self.generator.open(base) as opened:
+            for place, prompt in enumerate(prompts):
+                share = len(range(place, count, len(prompts)))
+                if not share:
+                    continue
+                changed = {"prompt": prompt, "seed": 1000 * place, "count": share, "guidance": self.guidance}
+                asked = GenerateSettings.model_validate(dict(base) | changed)
+                for event in self.generator.run(asked, cancel=cancel, previews=False, opened=opened):
+                    if event.stage == "done":
+                        made += [one.image for one in event.value.pictures]
+                        # A limit measured on the bare model's first picture holds for all: none has it easier.
+                        self.guidance = event.value.pictures[0].settings.guidance
         return made
 
     def key(self, asked: FinetuneSettings) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -48,11 +50,13 @@ class ImageGenerator:
         mask: Image.Image | None = None,
         cancel: CancelToken | None = None,
         previews: bool = True,
+        opened: Sequence[Any] | None = None,
     ) -> Iterator[Event]:
         """Make `settings.count` pictures.
 
-        init: a picture (PIL RGB) to start from; mask: PIL, light where it is made anew. Events: "load", "encode",
-        "sample" after each step (preview: value is a list of PIL pictures), "decode", "done" (value: Generated).
+        init: a picture (PIL RGB) to start from; mask: PIL, light where it is made anew. opened: what `open` gave for
+        the same model and adapters, where several runs follow each other. Events: "load", "encode", "sample" after
+        each step (preview: value is a list of PIL pictures), "decode", "done" (value: Generated).
         Raises InputError for settings that do not fit the model; Cancelled at the next step after a cancel.
         """
         cancel = cancel or CancelToken()
@@ -60,13 +64,11 @@ class ImageGenerator:
         if mask is not None and init is None:
             raise InputError("A mask needs the picture that it belongs to; give that, too.")
         choice = self.models.choice(settings.model)
-        weak = self._weaker(settings, choice)
+        self._weaker(settings, choice)  # said before anything is loaded
         yield Event("load", f"Loading {choice.title}")
         notes: list[str] = []
-        with (
-            self.models.use(choice, *weak) as (pipe, *others),
-            adapted(pipe, settings.adapters, self.models.adapter, notes.append),
-        ):
+        with ExitStack() as stack:
+            pipe, *others = opened or stack.enter_context(self.open(settings, notes.append))
             cancel.check()
             job = Job(pipe, self.runtime.device, settings, cancel, init, mask, previews, *others)
             yield Event("encode", "Reading the prompt")
@@ -83,6 +85,19 @@ class ImageGenerator:
         start = hashlib.sha256(init.tobytes()).hexdigest() if init is not None else None
         result = Generated(tuple(pictures), (*notes, *job.notes), round(time.monotonic() - began, 2), start)
         yield Event("done", "Done", 1, 1, 0.0, value=result)
+
+    @contextmanager
+    def open(self, settings: GenerateSettings, say: Callable[[str], None] = lambda _: None) -> Iterator[list[Any]]:
+        """The pipeline of the model with its adapters, and guidance's second one, held until the end of the block.
+
+        Laying an adapter in costs as much as a few steps: a series of runs does it once. say: see `adapted`.
+        """
+        choice = self.models.choice(settings.model)
+        with (
+            self.models.use(choice, *self._weaker(settings, choice)) as pipes,
+            adapted(pipes[0], settings.adapters, self.models.adapter, say),
+        ):
+            yield pipes
 
     def _weaker(self, settings: GenerateSettings, choice: ModelChoice) -> list[ModelChoice]:
         """The second model, for guidance that needs one. Raises InputError where none is named, or the same."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from models.errors import EveryageError
+from training.allocator import keep_freed_memory
 from training.heads.album import FORMATS, missing, numbers, plan, render_album
 from training.heads.render import Heads
 
@@ -20,6 +21,7 @@ from training.heads.render import Heads
 def main() -> int:
     options = _parser().parse_args()
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     try:
         jobs = plan(numbers(options.people), numbers(options.ages), options.views, options.same_view, options.format)
         rest = missing(options.out, jobs)

@@ -166,11 +166,14 @@ def cast_shadows(rig: Rig, centre: Tensor, occluders: Tensor) -> Shadows:
 
 def _project(points: Tensor, centre: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
     """Cells of the maps and heights towards each direction, both (N, P, D)."""
-    x, y, height = ((points - centre[:, None]) @ axes).split(DIRECTIONS, -1)
-    column, row = ((a + 0.5 * MAP_SIDE).clamp(0, MAP_SIDE - 1).floor() for a in (x, y))
+    offset = points - centre[:, None]
+    column, row = (
+        (offset @ each).add_(0.5 * MAP_SIDE).clamp_(0, MAP_SIDE - 1).floor_()
+        for each in axes[:, : 2 * DIRECTIONS].split(DIRECTIONS, 1)
+    )
     first = torch.arange(DIRECTIONS, device=points.device) * MAP_SIDE**2
     # Whole numbers below 2^24 are exact in single precision: one conversion is enough.
-    return (row * MAP_SIDE + column + first).long(), height
+    return row.mul_(MAP_SIDE).add_(column).add_(first).long(), offset @ axes[:, 2 * DIRECTIONS :]
 
 
 def ggx(normal: Tensor, light: Tensor, eye: Tensor, rough: Tensor | float, f0: float) -> Tensor:

@@ -11,15 +11,15 @@ _WORD = 0xFFFFFFFF
 def scramble(x: Tensor) -> Tensor:
     """Whole numbers (int64) to well mixed ones in 0..2^32-1 (Wellons' lowbias32)."""
     x = x & _WORD
-    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _WORD
-    x = ((x ^ (x >> 15)) * 0x846CA68B) & _WORD
-    return x ^ (x >> 16)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x.bitwise_xor_(x >> shift).mul_(factor).bitwise_and_(_WORD)
+    return x.bitwise_xor_(x >> 16)
 
 
 def unit(x: Tensor) -> Tensor:
     """Whole numbers to uniform float32 numbers in [0, 1)."""
     # 24 bits are what a float32 holds exactly: 1.0 itself can't come out.
-    return (scramble(x) >> 8).float() / (1 << 24)
+    return scramble(x).bitwise_right_shift_(8).float().mul_(1 / (1 << 24))
 
 
 def uniform(seeds: Tensor, stream: int, count: int) -> Tensor:

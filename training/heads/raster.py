@@ -67,20 +67,23 @@ class Visibility:
         """Draw lines up to about 2 * reach samples wide, and return the number of the first one."""
         first, self.drawn = self.drawn, self.drawn + len(lines.z)
         which, step, share = _steps(lines.xy, self.side, ~self._hidden(lines))
-        flat = _is_flat(lines.xy)[which]
-        ends, run = lines.xy[which], (lines.xy[:, 1] - lines.xy[:, 0])[which]
+        flat = _is_flat(lines.xy)
+        ends = torch.where(flat[:, None], lines.xy[..., 1], lines.xy[..., 0])
+        run = lines.xy[:, 1] - lines.xy[:, 0]
         slope = torch.where(flat, run[:, 1], run[:, 0]) / torch.where(flat, run[:, 0], run[:, 1])
-        across = torch.where(flat, _mix(ends[:, :, 1], share), _mix(ends[:, :, 0], share))
-        width = _mix(lines.width[which], share) * (1 + slope * slope).sqrt()
-        depth = _mix(lines.z[which], share)
+        half = lines.width * ((1 + slope * slope).sqrt() / 2)[:, None]
+        across, half, flat = _mix(ends[which], share), _mix(half[which], share), flat[which]
         for offset in range(-reach, reach + 1):
             row = across.floor() + offset
-            covered = torch.minimum(across + width / 2, row + 1) - torch.maximum(across - width / 2, row)
-            chance = unit((lines.salt[which] * 4099 + step.long()) * 31 + row.long())
-            seen = (chance < covered * lines.opacity[which]) & (row >= 0) & (row < self.side)
-            kept = seen.nonzero()[:, 0]
-            x, y = torch.where(flat, step, row)[kept], torch.where(flat, row, step)[kept]
-            self._put(lines.head[which[kept]], x, y, depth[kept], first + which[kept])
+            covered = torch.minimum(across + half, row + 1) - torch.maximum(across - half, row)
+            # Most lines are thinner than a sample, and reach one neighbour or none.
+            near = ((covered > 0) & (row >= 0) & (row < self.side)).nonzero()[:, 0]
+            line, row, along = which[near], row[near].long(), step[near].long()
+            chance = unit((lines.salt[line] * 4099 + along) * 31 + row)
+            kept = (chance < covered[near] * lines.opacity[line]).nonzero()[:, 0]
+            near, line, row, along = near[kept], line[kept], row[kept], along[kept]
+            x, y = torch.where(flat[near], along, row), torch.where(flat[near], row, along)
+            self._put(lines.head[line], x, y, _mix(lines.z[line], share[near]), first + line)
         return first
 
     def _hidden(self, lines: Lines) -> Tensor:
