@@ -30,6 +30,7 @@ from pipelines.generate.grid_job import GridJob
 from pipelines.generate.settings import settings_from
 from pipelines.jobs import whole
 from pipelines.jobs.kinds import KINDS, make_kind
+from pipelines.jobs.queue import JobQueue
 from pipelines.jobs.whole import DONE, View, WholeJob, read_view, thinned
 from pipelines.models.download_job import DownloadJob
 from pipelines.personalize.job import EvaluateJob, PersonalizeJob
@@ -375,6 +376,38 @@ def test_an_adapter(settings: Settings, home: Path, tmp_path: Path, monkeypatch:
     assert (view["step"], view["pictures"], len(view["losses"]["loss"])) == (4, 4, 4)
     assert Image.open(folder / view["strip"]).width > 90 and "bad.png" in view["problems"][0]
     assert told[-2].done == 1000 and [event.done for event in told] == sorted(event.done for event in told)
+
+
+def test_pictures_that_were_handed_over_go_with_the_last_job_that_needs_them(settings: Settings, home: Path) -> None:
+    given, own = settings.data / "finetune" / "given-1", home / "pictures"
+    given.mkdir(parents=True)
+    for path in own.iterdir():
+        (given / path.name).write_bytes(path.read_bytes())
+    queue = JobQueue(settings)
+    asked = {"folder": str(given), "settings": quick(home)}
+    compared = queue.add("finetune", asked | {"compare": ["sara", "lora"]})
+    trained, of_own = queue.add("finetune", asked), queue.add("finetune", asked | {"folder": str(own)})
+    queue.delete(compared.id)
+    assert given.exists()  # for the other job
+    job, folder, cancel = a_training(settings), settings.data / "job", CancelToken()
+    folder.mkdir()
+
+    def stop(event: Event) -> None:
+        if event.stage == "train" and event.done > 500:
+            cancel.cancel()
+
+    with pytest.raises(Cancelled):
+        job.work(trained.request, folder, "all", stop, cancel)
+    queue.delete(trained.id)
+    assert given.exists()  # the training can still go on
+    tuner = job.finetuner()
+    again = queue.add("finetune", asked)
+    tuner.forget(tuner.unfinished()[0].key)
+    queue.delete(again.id)
+    assert not given.exists()
+    queue.delete(of_own.id)
+    assert len(list(own.iterdir())) == 4
+    queue.close()
 
 
 def test_a_killed_training_leaves_one_adapter(settings: Settings, home: Path, tmp_path: Path) -> None:

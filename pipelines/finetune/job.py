@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -190,6 +190,15 @@ class FinetuneJob(WholeJob):
         result = super().finish(request, folder, tell, cancel)
         remove_given(self.settings.data, Path(request["folder"]))
         return result
+
+    def removed(self, request: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:
+        """Pictures that were handed over go, unless a training that was stopped or another job goes on with them."""
+        from pipelines.finetune.stored import remove_given, unfinished
+
+        pictures = request["folder"]
+        kept = {one.folder for one in unfinished(self.settings.data)} | {other["folder"] for other in others}
+        if pictures and pictures not in kept:
+            remove_given(self.settings.data, Path(pictures))
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         if request["compare"]:

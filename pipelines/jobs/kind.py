@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -65,4 +65,10 @@ class JobKind(ABC):
 
         May be called again when it has done all that, for a worker can be killed before it is noted: whatever the
         result is made of, or known by, goes last or stays.
+        """
+
+    def removed(self, request: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:  # noqa: B027 - most kinds leave none
+        """The job was taken off the list, whatever became of it: delete what lies outside its folder for it alone.
+
+        others: the requests of the kind's other jobs.
         """

@@ -18,6 +18,7 @@ from pipelines.jobs.scrub import busy
 from pipelines.settings import Settings
 
 ID_BYTES = 5
+MOST = 10_000
 _List = list  # the method of that name hides it below
 
 
@@ -77,6 +78,9 @@ class JobQueue:
         if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)  # a worker that still writes there removes the rest
             gone.append(folder)
+        if job.kind in self.kinds:  # not one of another version of the program
+            others = [each.request for each in self.list(MOST) if each.kind == job.kind]
+            make_kind(job.kind, self.settings, self.kinds).removed(job.request, others)
         return gone
 
     def busy(self, job_id: str) -> bool:

@@ -2,7 +2,8 @@
 
 Each sample keeps one whole number: the depth's bits above the primitive's number. The smallest wins, so that the result
 does not depend on the order of drawing, and nothing has to be sorted. Lines are softer than a sample: each covers a
-sample with a chance that is its true share of it, and the supersampled picture turns chances into tones.
+sample with a chance that is its true share of it, and the supersampled picture turns chances into tones. The chances
+of a line are spread evenly over its samples, from a start of its own: lines neither break into dashes nor look grainy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from training.heads.noise import unit
 
 _EMPTY = (1 << 62) - 1
 _NUMBER = (1 << 31) - 1
+# Steps along and across a line after which multiples fill 0..1 most evenly (the plastic number's first powers).
+_SPREAD = (0.7548776662466927, 0.5698402909980532)
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Triangles:
 class Lines:
     """L pieces of line: ends `xy` (L, 2, 2) in samples, depths `z` (L, 2), full widths (L, 2) in samples, opacity (L,).
 
-    `salt` (L,) is a piece's own number within its picture: chances follow it, so that no batch changes them. `tag` (L,)
-    is the drawer's own note.
+    `salt` (L,) is the number within its picture of the longer line that a piece belongs to: chances follow it, so that
+    no batch changes them. `tag` (L,) is the drawer's own note.
     """
 
     xy: Tensor
@@ -73,13 +76,14 @@ class Visibility:
         slope = torch.where(flat, run[:, 1], run[:, 0]) / torch.where(flat, run[:, 0], run[:, 1])
         half = lines.width * ((1 + slope * slope).sqrt() / 2)[:, None]
         across, half, flat = _mix(ends[which], share), _mix(half[which], share), flat[which]
+        start = unit(lines.salt)
         for offset in range(-reach, reach + 1):
             row = across.floor() + offset
             covered = torch.minimum(across + half, row + 1) - torch.maximum(across - half, row)
             # Most lines are thinner than a sample, and reach one neighbour or none.
             near = ((covered > 0) & (row >= 0) & (row < self.side)).nonzero()[:, 0]
             line, row, along = which[near], row[near].long(), step[near].long()
-            chance = unit((lines.salt[line] * 4099 + along) * 31 + row)
+            chance = (start[line] + along * _SPREAD[0] + row * _SPREAD[1]) % 1
             kept = (chance < covered[near] * lines.opacity[line]).nonzero()[:, 0]
             near, line, row, along = near[kept], line[kept], row[kept], along[kept]
             x, y = torch.where(flat[near], along, row), torch.where(flat[near], row, along)

@@ -68,7 +68,7 @@ class Strands:
         pieces = self.nodes.shape[2] - 1
         own = strand if self.number is None else self.number[head, strand]
         opacity = self.opacity[head, strand] * thin
-        return Lines(xy[at], depth[at], drawn[at], opacity, head, own * pieces + piece, strand * pieces + piece)
+        return Lines(xy[at], depth[at], drawn[at], opacity, head, own, strand * pieces + piece)
 
     def occluders(self) -> Tensor:
         """(N, O, 3) nodes of every fourth strand; those that aren't there hide in their roots."""

@@ -64,9 +64,8 @@ def forget(services: Services, key: str) -> None:
     if done := next((one for one in comparisons(services) if one.id == key), None):
         done.remove()
         return
-    if stopped := next((job for job in stopped_comparisons(services) if job.id == key), None):
+    if any(job.id == key for job in stopped_comparisons(services)):
         services.jobs.delete(key)
-        discard(services, Path(stopped.request["folder"]))
         return
     found = next((one for one in services.finetuner.unfinished() if one.key == key), None)
     services.finetuner.forget(key)
