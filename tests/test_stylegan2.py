@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from models.errors import InputError
 from models.stylegan2 import Discriminator, Generator, load_generator, save_generator
-from models.stylegan2.ops import downsample2d, fir_smooth, modulated_conv2d, upsample2d
+from models.stylegan2.ops import downsample2d, fir_smooth, modulated_conv2d, modulated_layer, upsample2d
 
 
 def small_generator(resolution: int = 32) -> Generator:
@@ -102,6 +102,28 @@ def test_one_shared_convolution_equals_per_sample_kernels() -> None:
         # A single sample with more pixels than weights takes the fused path.
         apart = torch.cat([modulated_conv2d(x[i : i + 1], weight, styles[i : i + 1], up=up) for i in range(4)])
         assert torch.allclose(together, apart, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("up", [False, True])
+def test_a_layer_equals_its_steps_and_can_be_differentiated_twice(count: int, up: bool) -> None:
+    torch.manual_seed(0)
+    double = {"dtype": torch.float64, "requires_grad": True}
+    x, weight = torch.randn(count, 2, 6, 6, **double), torch.randn(3, 2, 3, 3, **double)
+    styles, bias = torch.randn(count, 2, **double), torch.randn(3, **double)
+    side = 12 if up else 6
+    noise = torch.randn(side, side, **double)
+    got = modulated_layer(x, weight, styles, bias, noise, up)
+    plain = modulated_conv2d(x, weight, styles, up) + noise + bias[:, None, None]
+    wanted = torch.nn.functional.leaky_relu(plain, 0.2) * 2**0.5
+    assert torch.allclose(got, wanted, atol=1e-12)
+    given = (x, weight, styles, bias, noise)
+    for one, other in zip(torch.autograd.grad(got.sum(), given), torch.autograd.grad(wanted.sum(), given), strict=True):
+        assert torch.allclose(one, other, atol=1e-10)
+    # As path lengths need it: the slope by styles, and how that changes with everything.
+    assert torch.autograd.gradgradcheck(
+        lambda *a: modulated_layer(*a[:4], None, up), (x, weight, styles, bias), fast_mode=True
+    )
 
 
 def test_noise_modes() -> None:
