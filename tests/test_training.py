@@ -25,7 +25,7 @@ from training.augment import ColourCurve, augment_pair, degrade, place_landmarks
 from training.config import PriorConfig
 from training.networks import begin_with, build_models
 from training.objective import Objective
-from training.prior import PriorTrainer, save_checkpoint
+from training.prior import PriorTrainer, run, save_checkpoint
 from training.rendered import Batch, RenderedHeads
 
 SIZE = 64
@@ -171,6 +171,21 @@ def test_resuming_equals_going_on(heads: RenderedHeads, tmp_path: Path) -> None:
         twin = other.models.all()[name].state_dict()
         assert all(torch.equal(value, twin[key]) for key, value in module.state_dict().items()), name
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_training_may_have_a_budget_of_time(
+    heads: RenderedHeads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10**6))
+    monkeypatch.setattr("training.prior.time.monotonic", lambda: float(next(clock)))
+    trainer = PriorTrainer(replace(TINY, budget_minutes=5 / 60, steps=1), heads)
+    sizes = []
+    for _ in run(trainer, tmp_path, 1e9, 100):
+        sizes.append(trainer.size)  # of the next step
+    assert sizes == [16, 64, 64, 64, 64] and trainer.step == 5  # a second a step
+    other = PriorTrainer(trainer.config, heads)
+    other.restore(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    assert other.progress == 1.0
 
 
 def test_training_learns_to_age(heads: RenderedHeads) -> None:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PriorConfig:
-    """The defaults made the embedded models. Shares are of the whole training; ages are in years."""
+    """The defaults made the embedded models. Shares are of the whole training; ages are in years.
+
+    budget_minutes: the whole training's time, in place of `steps`, for a machine whose speed nobody knows; 0 is none.
+    """
 
     resolution: int = 128
     channel_base: int = 4096
@@ -19,6 +22,7 @@ class PriorConfig:
     sizes: tuple[tuple[float, int], ...] = ((0.0, 32), (0.12, 64), (0.75, 128))
     batch: int = 8
     steps: int = 5700
+    budget_minutes: float = 0.0
     warmup: int = 30
     lr_weights: float = 1.2e-2
     lr_others: float = 5e-3

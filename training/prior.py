@@ -76,12 +76,13 @@ class PriorTrainer:
                 models.discriminator.parameters(), config.lr_discriminator, (0.0, 0.99), fused=True
             ),
         }
-        self.step = 0
+        self.step, self.spent = 0, 0.0  # seconds
 
     def state(self) -> dict[str, Any]:
         return {
             "config": asdict(self.config),
             "step": self.step,
+            "spent": self.spent,
             "random": self.random.get_state(),
             "noise": (self.device.type, self.noise.get_state()),
             "models": {name: module.state_dict() for name, module in self.models.all().items()},
@@ -89,7 +90,7 @@ class PriorTrainer:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
+        self.step, self.spent = state["step"], state["spent"]
         self.random.set_state(state["random"].cpu())
         kind, noise = state["noise"]
         if kind == self.device.type:
@@ -103,6 +104,9 @@ class PriorTrainer:
 
     @property
     def progress(self) -> float:
+        """What is done of the training, 0..1."""
+        if self.config.budget_minutes:
+            return self.spent / (60 * self.config.budget_minutes)
         return self.step / self.config.steps
 
     def _schedule(self) -> None:
@@ -145,6 +149,7 @@ class PriorTrainer:
 
     def train_step(self) -> dict[str, float]:
         """One update of generator and encoder (and of the discriminator in the last part of training)."""
+        began = time.monotonic()
         self._schedule()
         self.models.encoder.train()
         batch = self.batch()
@@ -164,9 +169,10 @@ class PriorTrainer:
         beta = min(self.config.ema, (1 + self.step) / (10 + self.step))
         update_average(self.models.generator_ema, self.models.generator, beta)
         update_average(self.models.encoder_ema, self.models.encoder, beta)
-        self.step += 1
         # A GPU is waited for once a step, and at its end.
-        return dict(zip(terms, torch.stack([term.detach() for term in terms.values()]).tolist(), strict=True))
+        figures = torch.stack([term.detach() for term in terms.values()]).tolist()
+        self.step, self.spent = self.step + 1, self.spent + time.monotonic() - began
+        return dict(zip(terms, figures, strict=True))
 
     def _judge(self, images: Tensor) -> Tensor:
         with self.objective.autocast():
@@ -204,7 +210,7 @@ def save_checkpoint(trainer: PriorTrainer, path: Path) -> None:
 def run(trainer: PriorTrainer, out: Path, minutes: float, every: int) -> Iterator[dict[str, float]]:
     """Train to the end or for `minutes`, with a checkpoint every `every` steps; yields the figures of each step."""
     start = time.monotonic()
-    while trainer.step < trainer.config.steps and time.monotonic() - start < minutes * 60:
+    while trainer.progress < 1 and time.monotonic() - start < minutes * 60:
         figures = trainer.train_step()
         yield figures
         if trainer.step % every == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from ui.generate import bind, compare, controls, result
+from ui.generate.page import Page
 from ui.services import Services
 
 
@@ -17,4 +18,4 @@ def build(app: gr.Blocks, tab: gr.Tab, services: Services) -> None:
             shown = result.render()
             comparing = compare.render()
     gallery = result.render_gallery()
-    bind.bind(app, tab, bind.Page(services, panel, shown, comparing, gallery))
+    bind.bind(app, tab, Page(services, panel, shown, comparing, gallery))
