@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -450,6 +451,18 @@ def test_methods_compared(settings: Settings, home: Path, tmp_path: Path) -> Non
     result, told = do_job(a_training(settings), asked, tmp_path / "job")
     assert [Path(name).name for name in result["files"]] == ["comparison.json", "comparison.png"]
     assert [row["method"] for row in result["table"]] == ["lora"] and told[-1].done == 1000
+
+
+def test_all_rows_of_a_grid_show_the_same_prompts_and_seeds(settings: Settings, home: Path, tmp_path: Path) -> None:
+    still = quick(home, steps=1, sample_every=0, rate=1e-7)  # an adapter that changes nothing that could be seen
+    asked = {"folder": home / "pictures", "settings": still, "compare": ["lora"], "out": tmp_path / "table"}
+    do_job(a_training(settings), asked, tmp_path / "job")
+    with Image.open(tmp_path / "table" / "comparison.png") as grid:
+        pixels = np.array(grid.convert("RGB")).astype(int)
+    bare, adapted = pixels[22:150, 130:], pixels[154:282, 130:]
+    assert np.abs(bare - adapted).max() <= 2
+    columns = [bare[:, 132 * i : 132 * i + 128] for i in range(4)]
+    assert all(np.abs(one - other).mean() > 2 for one, other in pairwise(columns))
 
 
 def test_methods_compared_for_the_app(settings: Settings, home: Path, tmp_path: Path) -> None:

@@ -70,8 +70,7 @@ def compare(
     bench = yardstick(tuner, pictures, settings, drawn, steps, unrelated, cancel)
     learnt = _copies(bench.learning, work / "pictures")
     rows: list[Row] = []
-    drawings: dict[str, list[Image.Image]] = {BARE: bench.draw(bench.captions, 2, None, cancel)}
-    drawings[BARE] += bench.draw(bench.unrelated, 2, None, cancel)
+    drawings: dict[str, list[Image.Image]] = {BARE: bench.shown}
     plan = [
         (strength, method, seed)
         for seed in seeds  # the outermost, so that a comparison cut short has seen all methods alike

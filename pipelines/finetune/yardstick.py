@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -49,6 +49,7 @@ class Yardstick:
     steps: int
     guidance: GuidanceSettings
     start: float = 0.0  # distance of the bare model
+    shown: list[Image.Image] = field(default_factory=list)  # its first drawings, as `figures` gives an adapter's
 
     def draw(
         self, prompts: Sequence[str], count: int, adapter: Path | None, cancel: CancelToken, weight: float = 1.0
@@ -90,7 +91,7 @@ class Yardstick:
             "distance": kernel_distance(features, self.held),
             "likeness": float((features @ self.target.T).mean()),
             "drift": statistics.mean(gaps),
-        }, [*drawn[:2], *others[:2]]
+        }, _first(drawn, others)
 
 
 def yardstick(
@@ -109,12 +110,19 @@ def yardstick(
     captions = captions[:: -(-len(captions) // PROMPTS)]
     net = load_perceptual(tuner.runtime.device)
     made = Yardstick(generator, net, settings, learning, captions, none, none, unrelated, [], drawn, steps, guidance)
-    made.bare = [_seen(image) for image in made.draw(unrelated, max(drawn // 2, len(unrelated)), None, cancel)]
+    others = made.draw(unrelated, max(drawn // 2, len(unrelated)), None, cancel)
+    made.bare = [_seen(image) for image in others]
     side = made.bare[0].shape[-1]
     made.target = made.features([_square(p, side) for p in learning])
     made.held = made.target if few else made.features([_square(p, side) for p in held])
-    made.start = kernel_distance(made.features(made.draw(captions, drawn, None, cancel)), made.held)
+    begun = made.draw(captions, drawn, None, cancel)
+    made.start, made.shown = kernel_distance(made.features(begun), made.held), _first(begun, others)
     return made
+
+
+def _first(drawn: list[Image.Image], others: list[Image.Image]) -> list[Image.Image]:
+    """For a row of the grid: two of the pictures' captions, two of unrelated prompts."""
+    return [*drawn[:2], *others[:2]]
 
 
 def _square(picture: TrainingPicture, side: int) -> Image.Image:
