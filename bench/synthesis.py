@@ -12,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 from unittest.mock import patch
 
@@ -50,11 +51,21 @@ def fused_modulated_conv2d(
     return x.reshape(n, -1, h, w)
 
 
+def plain_layer(
+    x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor, noise: Tensor | None = None, up: bool = False
+) -> Tensor:
+    """The layer step by step: convolution, noise, bias, activation, gain."""
+    x = fused_modulated_conv2d(x, weight, styles, up)
+    x = x if noise is None else x + noise
+    return ops.lrelu_gain(x + bias[:, None, None])
+
+
 @contextmanager
 def plain_formulation() -> Iterator[None]:
     """Decode with the plain formulas inside the block."""
     with (
-        patch.object(generator, "modulated_conv2d", fused_modulated_conv2d),
+        patch.object(generator, "modulated_layer", plain_layer),
+        patch.object(generator, "modulated_sum", partial(fused_modulated_conv2d, demodulate=False)),
         patch.object(generator, "upsample2d", lambda x: dense_filter(x, 2, (2, 1), 4.0)),
     ):
         yield

@@ -12,6 +12,7 @@ import torch
 from reference_nets import dense_upfirdn, part
 from safetensors.torch import save_file
 
+from bench.synthesis import plain_formulation
 from models.errors import InputError
 from models.stylegan2 import Discriminator, Generator, load_generator, save_generator
 from models.stylegan2.ops import downsample2d, fir_smooth, modulated_conv2d, modulated_layer, upsample2d
@@ -124,6 +125,18 @@ def test_a_layer_equals_its_steps_and_can_be_differentiated_twice(count: int, up
     assert torch.autograd.gradgradcheck(
         lambda *a: modulated_layer(*a[:4], None, up), (x, weight, styles, bias), fast_mode=True
     )
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_plain_formulation_that_speed_is_told_against_draws_the_same(batch: int) -> None:
+    g = small_generator()
+    ws = torch.randn(batch, g.num_ws, 24)
+    with torch.no_grad():
+        ours = g.synthesis(ws)
+        with plain_formulation():
+            plain = g.synthesis(ws)
+    assert not torch.equal(plain, ours)  # it did compute otherwise
+    assert (plain - ours).abs().max() < 1e-4 * ours.abs().max()
 
 
 def test_noise_modes() -> None:

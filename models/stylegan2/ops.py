@@ -105,7 +105,7 @@ def _modulated(
 ) -> tuple[Tensor, Tensor | None]:
     """`gain` times the convolution, plus `bias`, and None; or a convolution that needs a scale (N, C_out, 1, 1) first,
     has no bias yet, and has the gain in that scale.
-    """  # fmt: skip
+    """
     if x.dtype == torch.float16:
         weight, styles = _normalise_for_half(weight, styles)
     power = (weight.square().sum(dim=(2, 3)) @ styles.square().t()).t()

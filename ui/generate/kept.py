@@ -20,6 +20,7 @@ from ui.widgets import Said
 
 
 def bind_kept(page: Page) -> None:
+    """Connect the stage and the gallery."""
     services, panel = page.services, page.controls
 
     def choose(event: gr.EventData, shelf: Shelf) -> Updates:

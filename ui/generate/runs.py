@@ -21,6 +21,7 @@ from ui.views import Picture
 
 
 def bind_runs(app: gr.Blocks, page: Page) -> None:
+    """Connect the buttons that begin and stop work, and the tab's beginning and end."""
     services, runs, panel = page.services, page.services.generate_runs, page.controls
 
     def begin(request: gr.Request) -> Updates:
