@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from models.errors import InputError
 from photos.files import make_folder, read_json
 from pipelines.events import CancelToken, Event
-from pipelines.jobs.kind import Tell
+from pipelines.jobs.kind import Others, Tell
 from pipelines.jobs.request import given_path, only_known
 from pipelines.jobs.whole import Stages, View, WholeJob, thinned
 
@@ -191,14 +191,15 @@ class FinetuneJob(WholeJob):
         remove_given(self.settings.data, Path(request["folder"]))
         return result
 
-    def removed(self, request: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:
+    def removed(self, request: dict[str, Any], others: Others) -> None:
         """Pictures that were handed over go, unless a training that was stopped or another job goes on with them."""
-        from pipelines.finetune.stored import remove_given, unfinished
+        from pipelines.finetune.stored import is_given, remove_given, unfinished
 
-        pictures = request["folder"]
-        kept = {one.folder for one in unfinished(self.settings.data)} | {other["folder"] for other in others}
-        if pictures and pictures not in kept:
-            remove_given(self.settings.data, Path(pictures))
+        data, pictures = self.settings.data, request["folder"]
+        if not is_given(data, Path(pictures)):
+            return
+        if pictures not in {one.folder for one in unfinished(data)} | {other["folder"] for other in others()}:
+            remove_given(data, Path(pictures))
 
     def outcome(self, request: dict[str, Any], value: Any) -> dict[str, Any]:
         if request["compare"]:

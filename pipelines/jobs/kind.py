@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Tell = Callable[[Event], None]
 """What the work says while it goes on. `done` and `total` of the event count within the chunk; a PIL picture as its
 `value` becomes the job's preview."""
+Others = Callable[[], Sequence[dict[str, Any]]]
 
 
 class JobKind(ABC):
@@ -67,8 +68,8 @@ class JobKind(ABC):
         result is made of, or known by, goes last or stays.
         """
 
-    def removed(self, request: dict[str, Any], others: Sequence[dict[str, Any]]) -> None:  # noqa: B027 - most kinds leave none
+    def removed(self, request: dict[str, Any], others: Others) -> None:  # noqa: B027 - most kinds leave none
         """The job was taken off the list, whatever became of it: delete what lies outside its folder for it alone.
 
-        others: the requests of the kind's other jobs.
+        others: gives the requests of the kind's other jobs.
         """

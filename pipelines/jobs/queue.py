@@ -79,8 +79,8 @@ class JobQueue:
             shutil.rmtree(folder, ignore_errors=True)  # a worker that still writes there removes the rest
             gone.append(folder)
         if job.kind in self.kinds:  # not one of another version of the program
-            others = [each.request for each in self.list(MOST) if each.kind == job.kind]
-            make_kind(job.kind, self.settings, self.kinds).removed(job.request, others)
+            kind = make_kind(job.kind, self.settings, self.kinds)
+            kind.removed(job.request, lambda: [each.request for each in self.list(MOST) if each.kind == job.kind])
         return gone
 
     def busy(self, job_id: str) -> bool:

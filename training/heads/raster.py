@@ -3,7 +3,7 @@
 Each sample keeps one whole number: the depth's bits above the primitive's number. The smallest wins, so that the result
 does not depend on the order of drawing, and nothing has to be sorted. Lines are softer than a sample: each covers a
 sample with a chance that is its true share of it, and the supersampled picture turns chances into tones. The chances
-of a line are spread evenly over its samples, from a start of its own: lines neither break into dashes nor look grainy.
+of a line are spread evenly over its samples, from a start of its own: lines break into fewer dashes so.
 """
 
 from __future__ import annotations
